@@ -1,0 +1,141 @@
+"""A network's layers as rows of numbers: shapes, parameters, multiply-accumulates, jump and receptive field.
+
+Receptive-field arithmetic as in Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks"
+(Distill 2019, doi:10.23915/distill.00021): a window of k inputs that lie j input pixels apart widens the field by
+(k - 1) * j; a stride of s makes its outputs s * j pixels apart.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from typing import Any
+
+from stepladder.spec import Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
+
+Size = int | tuple[int, int]
+"""One number, or (height, width) where they differ."""
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer. Shapes without the batch; jump and receptive field in input pixels; `kernel`, `padding` and `stride`
+    are None where there is no window."""
+
+    operation: str
+    input: Shape
+    output: Shape
+    kernel: Size | None
+    padding: Size | None
+    stride: Size | None
+    parameters: int
+    macs: int
+    jump_in: Size
+    jump_out: Size
+    rf_in: Size
+    rf_out: Size
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window, as (height, width); `kernel` of (1, 1) sees one value at a time."""
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The input pixels that the first output of a layer depends on, `low` to `high` inclusive on each axis (negative
+    in the padding); neighbouring outputs see fields `jump` pixels apart. `spread` is how many positions were flattened."""
+
+    jump: Pair = (1, 1)
+    low: Pair = (0, 0)
+    high: Pair = (0, 0)
+    spread: Pair = (1, 1)
+
+    @property
+    def size(self) -> Pair:
+        """Height and width of the receptive field."""
+        return self.high[0] - self.low[0] + 1, self.high[1] - self.low[1] + 1
+
+    def through(self, window: Window) -> "Reach":
+        """The reach after a sliding window."""
+        axes = range(2)
+        return Reach(
+            jump=_pair(self.jump[a] * window.stride[a] for a in axes),
+            low=_pair(self.low[a] - window.padding[a] * self.jump[a] for a in axes),
+            high=_pair(
+                self.high[a] + ((window.kernel[a] - 1) * window.dilation[a] - window.padding[a]) * self.jump[a] for a in axes
+            ),
+            spread=self.spread,
+        )
+
+    def through_all(self) -> "Reach":
+        """The reach after a fully connected layer: every flattened position."""
+        return replace(self.through(Window(self.spread)), spread=(1, 1))
+
+
+def _pair(values: Any) -> Pair:
+    height, width = values
+    return height, width
+
+
+def plain(pair: Pair) -> Size:
+    """One number where height and width agree."""
+    return pair[0] if pair[0] == pair[1] else pair
+
+
+def row(operation: str, before: Shape, after: Shape, window: Window | None, counts: Pair, reach: tuple[Reach, Reach]) -> Row:
+    """A row from a layer's window, its `counts` (parameters, multiply-accumulates), and the reach before and after it."""
+    parts = (window.kernel, window.padding, window.stride) if window else ()
+    kernel, padding, stride = map(plain, parts) if window else (None, None, None)
+    return Row(
+        operation, before, after, kernel, padding, stride, *counts,
+        plain(reach[0].jump), plain(reach[1].jump), plain(reach[0].size), plain(reach[1].size),
+    )  # fmt: skip
+
+
+def anatomy(network: Network) -> list[Row]:
+    """One row per layer, in order; norm, activation and bias belong to the row of their layer."""
+    rows: list[Row] = []
+    shapes = network.shapes()
+    reach = Reach()
+    for layer, before, after in zip(network.layers, shapes, shapes[1:], strict=False):
+        operation, window, following = _pass(layer, before, reach)
+        counts = layer.parameters(before), _macs(layer, before, after)
+        rows.append(row(operation, before, after, window, counts, (reach, following)))
+        reach = following
+    return rows
+
+
+def _pass(layer: Layer, before: Shape, reach: Reach) -> tuple[str, Window | None, Reach]:
+    """What the layer is called, its window, and the reach after it."""
+    if isinstance(layer, Linear):
+        return "linear", None, reach.through_all()
+    if isinstance(layer, Flatten):
+        return "flatten", None, replace(reach, spread=(before[1], before[2]))
+    if isinstance(layer, Conv):
+        operation, window = "conv", Window(*((side, side) for side in (layer.kernel, layer.stride, layer.padding)))
+    elif isinstance(layer, MaxPool):
+        operation, window = "maxpool", Window(*((side, side) for side in (layer.kernel, layer.step, layer.padding)))
+    elif isinstance(layer, GlobalAvgPool):
+        operation, window = "global average pool", Window((before[1], before[2]))
+    return operation, window, reach.through(window)
+
+
+def _macs(layer: Layer, before: Shape, after: Shape) -> int:
+    """Multiplications of an input by a weight, for one image."""
+    if isinstance(layer, Conv):
+        return prod(after) * before[0] // layer.groups * layer.kernel**2
+    return prod(before) * prod(after) if isinstance(layer, Linear) else 0
+
+
+def to_data(rows: list[Row]) -> dict[str, Any]:
+    """`parameters`, `macs` and `layers` as JSON-ready data."""
+    return {
+        "parameters": sum(row.parameters for row in rows),
+        "macs": sum(row.macs for row in rows),
+        "layers": [asdict(row) for row in rows],
+    }

@@ -1,0 +1,90 @@
+"""The images a ladder is climbed on: the embedded MNIST, or four IDX files in a folder."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepladder.idx import DataError, read_idx
+
+EMBEDDED = Path(__file__).parent / "mnist"
+MNIST_DIGEST = "25c98f992c005963b7428e1f38418b233c9b286cc403519287eb8063f0bcfe07"
+
+_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images (n, height, width) and labels (n,), all uint8, and the SHA-256 of what they hold."""
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.uint8]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.uint8]
+    digest: str
+
+    def normalisation(self) -> tuple[float, float]:
+        """Mean and standard deviation of all training pixels, as fractions of 255."""
+        counts = np.zeros(256, np.int64)
+        for images in np.array_split(self.train_images, max(1, len(self.train_images) // 4096)):
+            counts += np.bincount(images.ravel(), minlength=256)
+        values = np.arange(256) / 255
+        mean = float(counts @ values / counts.sum())
+        return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
+
+
+@cache
+def load(folder: Path | None = None, classes: int = 10) -> Dataset:
+    """The embedded MNIST, or the four IDX files (plain or .gz, MNIST's names) of a folder; loaded once a process.
+
+    Raises DataError for a file that is missing, malformed, does not fit the others, or holds a label of `classes` or more.
+    """
+    found = _read(folder or EMBEDDED, classes)
+    if folder is None and found.digest != MNIST_DIGEST:
+        raise DataError(f"{EMBEDDED}: the embedded MNIST is damaged: its SHA-256 is {found.digest}, expected {MNIST_DIGEST}")
+    return found
+
+
+def _read(folder: Path, classes: int) -> Dataset:
+    paths = [_find(folder, name) for name in _NAMES]
+    arrays = [read_idx(path, dimensions=3 if "idx3" in path.name else 1) for path in paths]
+    for images, labels, part in ((0, 1, "training"), (2, 3, "test")):
+        if len(arrays[images]) != len(arrays[labels]):
+            raise DataError(
+                f"{paths[labels]}: found {len(arrays[labels])} labels, expected {len(arrays[images])}, "
+                f"one for each {part} image in {paths[images].name}"
+            )
+        if not len(arrays[images]):
+            raise DataError(f"{paths[images]}: found no {part} images, expected at least one")
+        if (largest := int(arrays[labels].max())) >= classes:
+            raise DataError(
+                f"{paths[labels]}: label out of range: label {arrays[labels].argmax()} is {largest}, "
+                f"expected 0 to {classes - 1} ({classes} classes)"
+            )
+    if arrays[0].shape[1:] != arrays[2].shape[1:]:
+        sizes = [" x ".join(map(str, arrays[k].shape[1:])) for k in (2, 0)]
+        raise DataError(f"{paths[2]}: its images are {sizes[0]}, expected {sizes[1]} as in {paths[0].name}")
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(array)
+    return Dataset(*arrays, digest.hexdigest())
+
+
+def _find(folder: Path, name: str) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder, expected one with {', '.join(_NAMES)} (plain or .gz)")
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.exists():
+            return path
+    raise DataError(f"{folder / name}: file not found, expected it plain or as {name}.gz")
+
+
+def check_fits(dataset: Dataset, shape: tuple[int, int, int]) -> None:
+    """Raise DataError unless the images are what a network of this input shape takes."""
+    found = (1, *dataset.train_images.shape[1:])
+    if found != shape:
+        raise DataError(f"the images are {' x '.join(map(str, found))}, the network expects {' x '.join(map(str, shape))}")

@@ -1,0 +1,92 @@
+"""A network as a plain torch module: `engine="torch"`, and the twin that other engines are compared with."""
+
+from collections import OrderedDict
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from stepladder.spec import Conv, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
+from stepladder.streams import stream
+
+
+class Dropout(nn.Module):
+    """Zeroes a share of the activations and scales the rest by 1 / (1 - share), with draws from a generator of its own
+    (Srivastava et al. 2014, inverted)."""
+
+    def __init__(self, share: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.share, self.generator = share, generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape; the identity when not training."""
+        if not self.training:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.share, generator=self.generator)
+        return x * kept.div_(1 - self.share)
+
+    def extra_repr(self) -> str:
+        """The share, for print(module)."""
+        return str(self.share)
+
+
+def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Sequential:
+    """The plain torch module of a network; parameters as torch initialises them (draw them with `initialise`).
+
+    Layers are named by kind and number: conv1, norm1, relu1, pool1, dropout1, conv2, ...
+    """
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    shapes = network.shapes()
+    count: dict[str, int] = {}
+
+    def add(kind: str, module: nn.Module) -> None:
+        count[kind] = count.get(kind, 0) + 1
+        modules[f"{kind}{count[kind]}"] = module
+
+    for number, (layer, before) in enumerate(zip(network.layers, shapes, strict=False)):
+        for kind, module in _modules(layer, before):
+            add(kind, module)
+        if dropout and _hands_on(network, number):
+            add("dropout", Dropout(dropout, generator))
+    return nn.Sequential(modules)
+
+
+def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
+    relu = [("relu", nn.ReLU(inplace=True))]
+    if isinstance(layer, Conv):
+        conv = nn.Conv2d(before[0], layer.channels, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias)
+        norm = [("norm", nn.BatchNorm2d(layer.channels))] if layer.norm else []
+        return [("conv", conv), *norm, *(relu if layer.activation else [])]
+    if isinstance(layer, MaxPool):
+        return [("pool", nn.MaxPool2d(layer.kernel, layer.step, layer.padding))]
+    if isinstance(layer, GlobalAvgPool):
+        return [("average", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
+    if isinstance(layer, Linear):
+        linear = nn.Linear(prod(before), layer.features, bias=layer.bias)
+        return [("linear", linear), *(relu if layer.activation else [])]
+    return [("flatten", nn.Flatten())]
+
+
+def _hands_on(network: Network, number: int) -> bool:
+    """Whether dropout follows this layer: an activated convolution, or the pooling directly after one."""
+    layer = network.layers[number]
+    after = network.layers[number + 1] if number + 1 < len(network.layers) else None
+    if isinstance(layer, MaxPool):
+        layer = network.layers[number - 1] if number else layer
+        return isinstance(layer, Conv) and layer.activation is not None
+    return isinstance(layer, Conv) and layer.activation is not None and not isinstance(after, MaxPool)
+
+
+def initialise(module: nn.Module, seed: int) -> None:
+    """Draw the weights of convolutions and linear layers, each from a stream of its own, as torch's defaults do.
+
+    Uniform within 1 / sqrt(fan-in) (torch.nn.Conv2d, torch.nn.Linear; He et al. 2015 with a = sqrt(5)). A layer of
+    the same name and shape has the same weights in every network.
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = layer.weight[0].numel() ** -0.5
+            with torch.no_grad():
+                layer.weight.uniform_(-bound, bound, generator=stream(seed, "weights", name, "weight"))
+                if layer.bias is not None:
+                    layer.bias.uniform_(-bound, bound, generator=stream(seed, "weights", name, "bias"))

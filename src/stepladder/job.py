@@ -1,0 +1,43 @@
+"""One step to be trained with one seed, and where; small enough to send to another process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepladder import data, engine, records
+from stepladder.spec import Step
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made with: the folder of `runs`, a folder of `data` (None is the embedded MNIST), the engine, its
+    device, and the threads of one run."""
+
+    runs: Path
+    data: Path | None = None
+    engine: str = "torch"
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made. `ladder` is the name of the ladder that the step belongs to."""
+
+    ladder: str
+    step: Step
+    seed: int
+    setup: Setup
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of all that decides the run's numbers, but the seed; reads the data (once a process)."""
+        digest = data.load(self.setup.data, self.step.network.classes).digest
+        return records.fingerprint(self.step, digest, engine.identity(self.setup.engine, self.setup.device))
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's record is, or will be."""
+        return records.run_folder(self.setup.runs, self.step, self.fingerprint, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.step.id} seed {self.seed}"

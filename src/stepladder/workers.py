@@ -1,0 +1,55 @@
+"""An executor whose every worker is a process of its own."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+
+class Workers(ThreadPoolExecutor):
+    """Runs each task in one of `count` processes; a process that is killed fails its own task only and is replaced.
+
+    (One `ProcessPoolExecutor` of several processes fails every task when one of them is killed.) The processes are
+    spawned, ignore Ctrl-C, which is the parent's to handle, and end when `kill` is called or the parent is gone.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self._context = get_context("spawn")
+        self._own = threading.local()
+        # Nothing is ever sent: a worker that reads the end of this pipe knows that its parent is gone, however it ended.
+        self._reader, self._writer = self._context.Pipe(duplex=False)
+
+    def submit(self, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Like any executor's; task and arguments must be picklable."""
+        return super().submit(self._in_process, task, args, kwargs)
+
+    def _in_process(self, task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not hasattr(self._own, "pool"):
+            self._own.pool = ProcessPoolExecutor(1, self._context, _start, (self._reader,))
+        try:
+            return self._own.pool.submit(task, *args, **kwargs).result()
+        except BrokenProcessPool:
+            del self._own.pool
+            raise
+
+    def kill(self) -> None:
+        """End every process now; tasks under way fail, waiting ones are cancelled."""
+        self._writer.close()
+        self.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(parent: Connection) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Connection) -> None:
+    parent.poll(None)  # returns when the other end is closed
+    os._exit(1)
