@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stepladder.spec import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """A data file that cannot be used: the message names the file, what was found and what was expected."""
 
 

@@ -9,22 +9,24 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from stepladder.spec import Step, to_data
+from stepladder.spec import Step, UserError, to_data
 
 SCHEMA = 1
 Array = NDArray[Any]
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """A record that cannot be read: the message names the file, what was found and what was expected."""
 
 
@@ -180,6 +182,15 @@ def progress(folder: Path) -> list[Epoch]:
         return read(folder).history
     checkpoint = read_checkpoint(folder)
     return checkpoint.history if checkpoint else []
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold this run, so that no other process trains it or writes it; waits for one that does. Freed when a process dies."""
+    path = folder.parent.parent / ".locks" / f"{folder.parent.name}-{folder.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -9,15 +9,17 @@ from typing import NamedTuple
 from stepladder import records
 from stepladder.job import Job
 from stepladder.records import Epoch
+from stepladder.spec import UserError
 
 POLL_SECONDS = 0.5
 
 
-class Running(NamedTuple):
-    """A run under way and its epochs so far."""
+class Run(NamedTuple):
+    """A run under way or recorded, and its epochs so far; `status` is `running`, `finished` or `diverged`."""
 
     job: Job
     history: list[Epoch]
+    status: str
 
 
 class Failure(NamedTuple):
@@ -28,13 +30,16 @@ class Failure(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How a sweep stands: epochs done and in all, over the runs that it makes."""
+    """How a sweep stands."""
 
-    done: int
-    total: int
-    running: list[Running]
-    finished: list[Job]
+    running: list[Run]
+    recorded: list[Run]
     failures: list[Failure]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs behind us: all of a recorded run, also of one that diverged early."""
+        return sum(len(run.history) for run in self.running) + sum(run.job.step.recipe.epochs for run in self.recorded)
 
 
 def missing(jobs: Sequence[Job]) -> list[Job]:
@@ -49,29 +54,20 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
     or whose process dies, becomes a Failure; the others go on.
     """
     futures = {executor.submit(_train, job): job for job in jobs}
-    folders = {job: job.folder for job in jobs}
-    histories: dict[Job, list[Epoch]] = {job: [] for job in jobs}
-    finished: list[Job] = []
+    recorded: list[Run] = []
     failures: list[Failure] = []
     pending: set[Future[Path]] = set(futures)
     while pending:
         done, pending = wait(pending, timeout=poll)
-        running = [futures[future] for future in pending if future.running()]
-        for job in (*running, *(futures[future] for future in done)):
-            histories[job] = records.progress(folders[job])
         for future in done:
             job = futures[future]
             if reason := _failure(future):
                 failures.append(Failure(job, reason))
             else:
-                finished.append(job)
-        yield Progress(
-            done=sum(len(history) for history in histories.values()),
-            total=sum(job.step.recipe.epochs for job in jobs),
-            running=sorted((Running(job, histories[job]) for job in running), key=lambda run: jobs.index(run.job)),
-            finished=list(finished),
-            failures=list(failures),
-        )
+                record = records.read(future.result())
+                recorded.append(Run(job, record.history, record.status))
+        running = [futures[future] for future in futures if future in pending and future.running()]
+        yield Progress([Run(job, records.progress(job.folder), "running") for job in running], list(recorded), list(failures))
 
 
 def _train(job: Job) -> Path:
@@ -84,4 +80,6 @@ def _failure(future: Future[Path]) -> str | None:
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
         return "its worker process was killed or died (out of memory?)"
+    if isinstance(error, UserError):
+        return str(error)
     return f"{type(error).__name__}: {error}" if error else None

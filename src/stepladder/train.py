@@ -42,12 +42,16 @@ def train(job: Job) -> Path:
 
     A run that is recorded already is left as it is. Raises DataError and RecordError for files that cannot be used.
     """
-    network, recipe, setup = job.step.network, job.step.recipe, job.setup
-    dataset = data.load(setup.data, network.classes)
-    data.check_fits(dataset, network.input)
-    folder = job.folder
-    if records.exists(folder):
-        return folder
+    dataset = data.load(job.setup.data, job.step.network.classes)
+    data.check_fits(dataset, job.step.network.input)
+    with records.lock(job.folder):
+        if not records.exists(job.folder):
+            _train(job, dataset)
+    return job.folder
+
+
+def _train(job: Job, dataset: data.Dataset) -> None:
+    network, recipe, setup, folder = job.step.network, job.step.recipe, job.setup, job.folder
     records.clear_leftovers(folder)
     checkpoint = records.read_checkpoint(folder)
     threads = checkpoint.threads if checkpoint else setup.threads  # another number of threads would give other bits
@@ -61,7 +65,7 @@ def train(job: Job) -> Path:
     model = plain.build(network, recipe.dropout, dropout)
     plain.initialise(model, job.seed)
     model.to(setup.device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
+    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
     history = _restore(checkpoint, model, optimizer) if checkpoint else []
 
     status = "finished"
@@ -93,7 +97,6 @@ def train(job: Job) -> Path:
         data_sha256=dataset.digest,
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
-    return folder
 
 
 class Streams(NamedTuple):

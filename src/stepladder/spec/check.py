@@ -1,10 +1,14 @@
-"""Checks on the fields of a value, and the one error they raise."""
+"""Checks on the fields of a value, and the errors of this package."""
 
 import math
 from collections.abc import Iterable
 
 
-class SpecError(ValueError):
+class UserError(ValueError):
+    """What a user can put right: the message names the thing, what was found and what was expected."""
+
+
+class SpecError(UserError):
     """A network, recipe, step or ladder that cannot be: the message says what was found and what was expected."""
 
 
