@@ -5,11 +5,13 @@ Receptive-field arithmetic as in Araujo, Norris and Sim, "Computing receptive fi
 (k - 1) * j; a stride of s makes its outputs s * j pixels apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
-from stepladder.spec import Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
+from stepladder.spec import Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape, UserError
 
 Size = int | tuple[int, int]
 """One number, or (height, width) where they differ."""
@@ -44,6 +46,12 @@ class Window:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
 
+    @staticmethod
+    def adaptive(before: Pair, after: Pair) -> "Window":
+        """The window of a pooling with so many outputs; raises UserError where its windows are not all alike."""
+        kernel, stride = zip(*map(_even, before, after), strict=True)
+        return Window(_pair(kernel), _pair(stride))
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -77,9 +85,48 @@ class Reach:
         return replace(self.through(Window(self.spread)), spread=(1, 1))
 
 
+def union(reaches: Sequence[Reach], size: Pair) -> tuple[Reach, ...]:
+    """What a position of a map of `size` (height, width) sees by all these ways: reaches of one jump become one.
+
+    Jump 0 is that of a 1 x 1 map spread over a larger one: it does not move with the position. On an axis with one
+    position the jump does not matter. Raises UserError where other jumps differ, so that positions do not match.
+    """
+    for axis in range(2):
+        jumps = sorted({reach.jump[axis] for reach in reaches} - {0})
+        if size[axis] > 1 and len(jumps) > 1:
+            found = " and ".join(map(str, jumps))
+            raise UserError(f"joins branches whose jumps differ ({found} pixels), expected one jump, or a 1 x 1 map")
+    jump = widest(reaches).jump
+    joined: dict[Pair, Reach] = {}
+    for reach in reaches:
+        key = _pair(jump[axis] if size[axis] == 1 else reach.jump[axis] for axis in range(2))
+        other = joined.get(key, reach)
+        joined[key] = Reach(key, _pair(map(min, reach.low, other.low)), _pair(map(max, reach.high, other.high)))
+    return tuple(joined.values())
+
+
+def widest(reaches: Sequence[Reach]) -> Reach:
+    """One reach for a row: largest jump and widest field on each axis. Away from the borders that field holds the others."""
+    jump = _pair(max(reach.jump[axis] for reach in reaches) for axis in range(2))
+    size = _pair(max(reach.size[axis] for reach in reaches) for axis in range(2))
+    return Reach(jump, low=(1, 1), high=size)
+
+
 def _pair(values: Any) -> Pair:
     height, width = values
     return height, width
+
+
+def _even(before: int, after: int) -> Pair:
+    """Size and stride of adaptive pooling's windows along one axis (the ones that torch takes); stride 1 if there is one."""
+    starts = [number * before // after for number in range(after)]
+    sizes = {-(-(number + 1) * before // after) - start for number, start in enumerate(starts)}
+    strides = {right - left for left, right in pairwise(starts)} or {1}
+    if len(sizes) > 1 or len(strides) > 1:
+        raise UserError(
+            f"has windows that are not all alike, {before} to {after}, expected an output of 1 or one that divides {before}"
+        )
+    return sizes.pop(), strides.pop()
 
 
 def plain(pair: Pair) -> Size:
