@@ -1,0 +1,95 @@
+"""The report as Markdown: a table of all steps, then Target, Result and Analysis of each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stepladder.analysis import counted, percent, percents, point_range, points
+from stepladder.page import words
+from stepladder.spec import Ladder, Step
+
+_HEADS = ("id", "step", "the one change", "parameters", "train %", "test %", "best", "held")
+
+
+def markdown(found: dict[str, Any], ladder: Ladder) -> str:
+    """The report of `ladder` from report.json's data, ready to paste into a README."""
+    steps = list(zip(found["steps"], ladder.steps, strict=True))
+    lines = [
+        f"**{ladder.name}**: {words.budget(found['budget'])}. {words.measured(found)}",
+        "",
+        *_table(_HEADS, [_row(data, step, found["budget"]["hold"]) for data, step in steps]),
+        "",
+        "Train and test are accuracies after the last epoch (mean ± standard deviation over seeds); train is as seen while "
+        f"training. Held: seeds with the target in each of the last {counted(found['budget']['hold'], 'epoch')}. "
+        "Best is a maximum picked on the test set, not a result.",
+    ]
+    for data, step in steps:
+        lines += ["", *_section(data, step)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(data: dict[str, Any], step: Step, hold: int) -> list[str]:
+    change = words.brief(step.change) if step.change else ""
+    head = [data["id"], _written(data["title"]), change, f"{data['parameters']:,}"]
+    return [*head, _figure(data, "train_accuracy"), _figure(data, "test_accuracy"), _best(data), _held(data)]
+
+
+def _figure(data: dict[str, Any], name: str) -> str:
+    """Mean ± sd in percent, without the sign that the column's head has."""
+    figure = data[name]
+    if not figure:
+        return "diverged" if data["diverged"] else "not run"
+    mean = f"{100 * figure['mean']:.2f}"
+    return mean if figure["sd"] is None else f"{mean} ± {100 * figure['sd']:.2f} (n={data['n']})"
+
+
+def _best(data: dict[str, Any]) -> str:
+    best = data["best"]
+    if not best:
+        return ""
+    return f"{percent(best['accuracy'])}, best of {counted(best['epochs'], 'epoch')} x {counted(best['seeds'], 'seed')}"
+
+
+def _held(data: dict[str, Any]) -> str:
+    held = data["held"]
+    return f"{round(held['share'] * held['n'])} of {held['n']}" if held else ""
+
+
+def _section(data: dict[str, Any], step: Step) -> list[str]:
+    lines = [f"### {data['id']}: {_written(data['title'])}", ""]
+    if data["target"]:
+        lines += [f"**Target.** {_written(data['target'])}", ""]
+    lines += [f"**Result.** {_result(data, step)}", "", f"**Analysis.** {data['analysis']}"]
+    if data["note"]:
+        lines += ["", f"**Author's note.** {_written(data['note'])}"]
+    return lines
+
+
+def _result(data: dict[str, Any], step: Step) -> str:
+    """The step's figures in a row."""
+    texts = [counted(data["parameters"], "parameter")]
+    for name, label in (("train_accuracy", "train"), ("test_accuracy", "test")):
+        if figure := data[name]:
+            interval = "" if figure["low"] is None else f" (95 % interval {percents(figure['low'], figure['high'])})"
+            texts.append(f"{label} {percent(figure['mean'])}{interval}")
+    if not data["test_accuracy"]:
+        texts.append("diverged" if data["diverged"] else "not run")
+    if effect := data["effect"]:
+        interval = "" if effect["low"] is None else f" (95 % interval {point_range(effect['low'], effect['high'])})"
+        interval = " (one run each)" if effect["n"] == 1 else interval
+        texts.append(f"{points(effect['mean'])}{interval} against {data['parent']}")
+    change = f"Changed: {words.brief(step.change)}. " if step.change else ""
+    return f"{change}{'; '.join(texts)}."
+
+
+def _written(text: str) -> str:
+    """An author's words in one paragraph, without HTML of their own."""
+    return " ".join(text.replace("<", "&lt;").split())
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table; a pipe in a cell is made harmless."""
+    return [_line(heads), _line("---" for _ in heads), *map(_line, rows)]
+
+
+def _line(cells: Any) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,137 @@
+"""Spec values and a report's figures as short texts."""
+
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from difflib import SequenceMatcher
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from stepladder.analysis import counted, percent
+from stepladder.spec import Affine, Change, Network, StepLR
+
+
+class Part(NamedTuple):
+    """A piece of an old or new value; `changed` where the other side has something else in its place."""
+
+    text: str
+    changed: bool
+
+
+def concept(name: str) -> str:
+    """A concept's name as a person says it."""
+    return name.replace("_", " ")
+
+
+def value(name: str, found: Any) -> str:
+    """The value of a concept in words."""
+    if name == "dropout":
+        return f"{100 * found:.3g} % of activations" if found else "none"
+    if name == "epochs":
+        return counted(found, "epoch")
+    if name == "batch_size":
+        return counted(found, "image")
+    if name == "schedule" and found is None:
+        return "constant learning rate"
+    if found is None:
+        return "none"
+    if isinstance(found, StepLR):
+        return f"learning rate x {found.factor:g} after every {counted(found.every, 'epoch')}"
+    if isinstance(found, Affine):
+        return _affine(found)
+    if isinstance(found, Network):
+        return " · ".join(layers(found))
+    return code(found)
+
+
+def layers(network: Network) -> list[str]:
+    """A network's layers as they are written: `Conv(14)`, `MaxPool(2)`, `Conv(10, activation=None)`."""
+    return [code(layer) for layer in network.layers]
+
+
+def code(found: Any) -> str:
+    """A value as the Python that makes it: its first field by place, the others by name where they are not the default."""
+    if not is_dataclass(found):
+        return f"{found:g}" if isinstance(found, float) else repr(found)
+    values = [(field, getattr(found, field.name)) for field in fields(found)]
+    arguments = [code(item) for _, item in values[:1]]
+    arguments += [f"{field.name}={code(item)}" for field, item in values[1:] if item != field.default]
+    return f"{type(found).__name__}({', '.join(arguments)})"
+
+
+def parts(change: Change) -> tuple[list[Part], list[Part]]:
+    """Old and new value in pieces, so that what differs can be shown: a network in layers, all else in one piece."""
+    if isinstance(change.old, Network) and isinstance(change.new, Network):
+        return _compare(layers(change.old), layers(change.new))
+    old, new = (value(change.concept, found) for found in (change.old, change.new))
+    return [Part(old, True)], [Part(new, True)]
+
+
+def brief(change: Change) -> str:
+    """The change on one line, old → new; of a network only what differs."""
+    sides = [" · ".join(_elided(side)) for side in parts(change)]
+    return f"{concept(change.concept)}: {sides[0]} → {sides[1]}"
+
+
+def budget(found: dict[str, Any]) -> str:
+    """A budget in one sentence, without its full stop."""
+    return (
+        f"{percent(found['accuracy'])} on the test set, held in each of the last {counted(found['hold'], 'epoch')}, "
+        f"with at most {counted(found['parameters'], 'parameter')}, within {counted(found['epochs'], 'epoch')}"
+    )
+
+
+def measured(found: dict[str, Any]) -> str:
+    """With how many seeds, where and when a report's figures were made, as a sentence."""
+    if not found["machines"]:
+        return "Not run."
+    date = f", {found['made']}" if found["made"] else ""
+    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}."
+
+
+def machine(found: dict[str, Any]) -> str:
+    """One machine: '<processor>, 1 thread a run, torch 2.13.0'."""
+    threads = f"{counted(found['threads'], 'thread')} a run" if found["threads"] else "threads not recorded"
+    return f"{found['processor'] or 'processor not recorded'}, {threads}, torch {found['torch'] or 'not recorded'}"
+
+
+def _machines(found: Sequence[dict[str, Any]]) -> str:
+    """All machines, those that differ in their commit only once."""
+    return "; ".join(dict.fromkeys(map(machine, found)))
+
+
+def _seeds(steps: Sequence[dict[str, Any]]) -> str:
+    """How many seeds the steps have finished: '5 seeds a step', '4 to 5 seeds a step', 'up to 1 seed a step'."""
+    low, high = (pick(step["n"] for step in steps) for pick in (min, max))
+    least = "" if low == high else f"{low} to " if low else "up to "
+    return f"{least}{counted(high, 'seed')} a step"
+
+
+def _affine(found: Affine) -> str:
+    """An augmentation's largest changes, of those that it makes."""
+    made = {
+        "rotation": f"up to {found.rotate:g}°" if found.rotate else "",
+        "shift": f"up to {found.shift:g} pixels" if found.shift else "",
+        "scale": f"by {1 - found.scale:g} to {1 + found.scale:g}" if found.scale else "",
+        "shear": f"up to {found.shear:g}°" if found.shear else "",
+    }
+    return ", ".join(f"{name} {text}" for name, text in made.items() if text)
+
+
+def _compare(old: list[str], new: list[str]) -> tuple[list[Part], list[Part]]:
+    kept_old, kept_new = set[int](), set[int]()
+    for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks():
+        kept_old.update(range(block.a, block.a + block.size))
+        kept_new.update(range(block.b, block.b + block.size))
+    return (
+        [Part(text, place not in kept_old) for place, text in enumerate(old)],
+        [Part(text, place not in kept_new) for place, text in enumerate(new)],
+    )
+
+
+def _elided(side: list[Part]) -> list[str]:
+    """The changed parts, with '…' for each run of more than one unchanged part."""
+    texts: list[str] = []
+    for changed, run in groupby(side, key=lambda part: part.changed):
+        found = [part.text for part in run]
+        texts += found if changed or len(found) == 1 else ["…"]
+    return texts
