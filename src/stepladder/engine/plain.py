@@ -6,6 +6,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from stepladder.augment import normalise, resample
 from stepladder.spec import Conv, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
 from stepladder.streams import stream
 
@@ -46,9 +47,23 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Se
     for number, (layer, before) in enumerate(zip(network.layers, shapes, strict=False)):
         for kind, module in _modules(layer, before):
             add(kind, module)
-        if dropout and _hands_on(network, number):
+        if dropout and drops_after(network, number):
             add("dropout", Dropout(dropout, generator))
     return nn.Sequential(modules)
+
+
+def use_threads(count: int) -> None:
+    """Torch runs on `count` threads from now on."""
+    torch.set_num_threads(count)
+
+
+def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: float, std: float) -> Tensor:
+    """Grey levels (n, height, width), uint8, at the indices `chosen` (int64), through their maps (chosen, 2, 3) if any.
+
+    Returns (chosen, 1, height, width), float32, resampled once and normalised.
+    """
+    grey = images[chosen]
+    return normalise(grey if maps is None else resample(grey, maps), mean, std)
 
 
 def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
@@ -67,7 +82,7 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
     return [("flatten", nn.Flatten())]
 
 
-def _hands_on(network: Network, number: int) -> bool:
+def drops_after(network: Network, number: int) -> bool:
     """Whether dropout follows this layer: an activated convolution, or the pooling directly after one."""
     layer = network.layers[number]
     after = network.layers[number + 1] if number + 1 < len(network.layers) else None

@@ -1,0 +1,136 @@
+// What the rest of the engine calls: one table of functions for each instruction set.
+//
+// Images are worked on in tiles of `lanes` images. A tensor of a tile is [channel][row][column][lane]: the lanes of a
+// register are images, so every channel count runs at full width and nothing is padded. Sizes and strides below count
+// vectors (one register, `lanes` floats) unless they say floats.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace stepladder {
+
+// Where one row of outputs takes its taps from: input row `in` meets kernel row `tap`, the next rows follow; `taps` of
+// them lie inside the input. Taps on the zero border are never visited.
+struct RowTaps {
+    int in, tap, taps;
+};
+
+// A run of output pixels in a row, `count` of them `out_step` apart from `out`, that meet the same kernel columns
+// (`taps` of them from `tap`), the first pixel from input column `in`, the following ones `in_step` further each.
+struct ColumnRun {
+    int out, out_step, count, in, in_step, tap, taps;
+};
+
+// How a convolution walks over its input; the gradient of a convolution is a walk of the same kind over its output.
+struct Walk {
+    int in_channels, in_height, in_width;
+    int out_channels, out_height, out_width;
+    int kernel, tap_step;  // kernel side; step between the kernel rows (columns) that meet successive input rows
+    bool depthwise;
+    int border;           // zero columns on either side, for a kernel of 3 and steps of 1; else 0: `runs` tell
+    const RowTaps* rows;  // one for each output row
+    const ColumnRun* runs;
+    int run_count;
+    const int* blocks;  // how the output channels are split into register blocks
+    int block_count;
+};
+
+// What happens to a gradient with respect to an activation on its way to the layer before: scaled by 1 / (1 - dropout),
+// zeroed where the activation is zero, summed (for bias and shift), and summed times (x - mean) (for scale). `activation`
+// and `x` are laid out as the gradient is.
+struct GradientSums {
+    float scale;
+    const float* activation;  // null where nothing was zeroed
+    const float* x;           // what entered the norm; null without one
+    const float* mean;        // one a channel
+    float* sum;               // one vector a channel
+    float* product;           // one vector a channel
+};
+
+// Output rows [from, to) of a convolution. `sum` and `square` (null: not wanted) collect each channel's statistics as
+// they are stored; with `gradient`, the outputs are gradients of activations instead.
+struct Convolution {
+    const Walk* walk;
+    const float *in, *weights, *bias;  // weights packed [block][in channel][row][column][channel of block]
+    float* out;
+    int from, to;
+    float *sum, *square;
+    const GradientSums* gradient;
+};
+
+struct Span {
+    int from, to;
+};
+
+// Adds the products of output gradient rows [from, to) and activations to `out`, one vector for each weight:
+// [block][in channel][row][column][channel of block].
+struct WeightGradient {
+    int in_channels, in_height, in_width, out_channels, out_height, out_width, kernel, stride, padding;
+    bool depthwise;
+    const Span* columns;    // for each column of the kernel: the output columns whose input column lies inside the input
+    const float* gradient;  // its row 0; channels are `gradient_plane` apart
+    ptrdiff_t gradient_plane;
+    const float* activation;
+    float* out;
+    int from, to;
+    const int* blocks;
+    int block_count;
+};
+
+// A plane-wise pass over rows [from, to) of all channels.
+struct Rows {
+    int channels, height, width, from, to;
+};
+
+// activation = relu(scale * x + shift), dropped where the draw of (image, element), 16 bits, falls below `threshold`.
+struct Activation {
+    const float *scale, *shift;  // one a channel, 1 / (1 - dropout) included
+    bool relu;
+    uint32_t threshold;    // 0: nothing is dropped
+    const uint32_t* keys;  // one a lane
+};
+
+struct Kernels {
+    const char* name;
+    int lanes;
+    int block, gradient_block;  // the most output channels in a register block: convolve, weight_gradient
+    void (*convolve)(const Convolution&);
+    void (*weight_gradient)(const WeightGradient&);
+    // out = activation of x
+    void (*activate)(const Rows&, const Activation&, const float* x, float* out);
+    // out = a * gradient + b * x + c for each channel, zero in lanes from `images` on; out's channels are `out_plane` apart
+    void (*differentiate)(const Rows&, const float* a, const float* b, const float* c, const float* gradient, const float* x,
+                          float* out, ptrdiff_t out_plane, int images);
+    // non-overlapping maxima of size x size; `rows` are those of the output; in has in_height x in_width
+    void (*pool)(const Rows&, int size, int in_height, int in_width, const float* in, float* out);
+    // sends each gradient to the first maximum of its window in `in`
+    void (*pool_gradient)(const Rows&, int size, int in_height, int in_width, const float* gradient, const float* in, float* out,
+                          const GradientSums&);
+    void (*average)(int channels, int pixels, const float* in, float* out);
+    void (*average_gradient)(int channels, int pixels, const float* gradient, float* out, const GradientSums&);
+    // sums[2 * channel] += first, sums[2 * channel + 1] += second, over lanes [0, images); both are set to zero
+    void (*flush)(int channels, int images, float* first, float* second, double* sums);
+    // out[i] = sum over lanes of in[i]
+    void (*add_lanes)(size_t count, const float* in, float* out);
+    // [image][element] to and from [element][lane], lanes beyond `images` become zero
+    void (*to_tile)(size_t elements, int images, const float* in, float* out);
+    void (*from_tile)(size_t elements, int images, const float* in, float* out);
+    // Grey levels of one image through an affine map about its centre (null: none), normalised. `positions` and `patch`
+    // are room to work in: see image_positions and image_patch.
+    void (*image)(const uint8_t* in, int height, int width, const float* map, float scale, float shift, const float* positions,
+                  uint8_t* patch, float* out);
+    // multiply-adds as fast as they go, for `rounds` of 12; returns a value that depends on all of them
+    float (*peak)(size_t rounds);
+};
+
+// Bytes of the patch, and floats of the positions (each pixel's x, then each one's y, from the centre) that `image` needs.
+inline size_t image_patch(int height, int width) { return (size_t)(height + 3) * (width + 3) + 4; }
+inline size_t image_positions(int height, int width) { return 2 * (((size_t)height * width + 15) / 16 * 16); }
+
+extern const Kernels kernels_baseline;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+#endif
+
+}  // namespace stepladder

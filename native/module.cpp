@@ -1,0 +1,139 @@
+// The way to Python: addresses and sizes in, errors out. Arrays are checked on the Python side (engine/native.py).
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+#include "dispatch.hpp"
+#include "network.hpp"
+#include "threads.hpp"
+
+namespace nb = nanobind;
+using namespace stepladder;
+
+namespace {
+
+using Address = uintptr_t;
+// (weight, bias, scale, shift, mean, variance, batches), 0 where there is none
+using Addresses = std::vector<std::tuple<Address, Address, Address, Address, Address, Address, Address>>;
+
+std::vector<Tensors> tensors_at(const Addresses& addresses) {
+    std::vector<Tensors> tensors;
+    for (const auto& [weight, bias, scale, shift, mean, variance, batches] : addresses)
+        tensors.push_back({(const float*)weight, (const float*)bias, (const float*)scale, (const float*)shift, (float*)mean,
+                           (float*)variance, (int64_t*)batches});
+    return tensors;
+}
+
+Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> out, std::vector<int> window, std::vector<bool> has,
+            float dropout) {
+    const Operation kind = operation == "convolution" ? Operation::convolution
+                           : operation == "max_pool"  ? Operation::max_pool
+                                                      : Operation::average_pool;
+    return {kind,         in.at(0),     in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), window.at(0),
+            window.at(1), window.at(2), has.at(0), has.at(1), has.at(2), has.at(3), dropout};
+}
+
+// uint8 images (count, height, width), chosen by int64 indices, through (chosen, 2, 3) maps or none, to float32.
+void batch(Threads& threads, const std::string& isa, Address images, int64_t available, Address chosen, int count, int height,
+           int width, Address maps, float mean, float deviation, Address out) {
+    const Kernels& kernels = choose(isa);
+    for (int n = 0; n < count; ++n)
+        if (const int64_t index = ((const int64_t*)chosen)[n]; index < 0 || index >= available)
+            throw std::out_of_range("chosen[" + std::to_string(n) + "] is " + std::to_string(index) + ", expected an index of " +
+                                    std::to_string(available) + " images");
+    const size_t size = (size_t)height * width;
+    const float scale = 1 / (255 * deviation), shift = -mean / deviation;
+    const int share = std::max(1, (count + 15) / 16);  // images at a time
+    std::vector<float> positions(image_positions(height, width));
+    for (size_t i = 0; i < size; ++i) {
+        positions[i] = (int)(i % width) - (width - 1) / 2.0f;
+        positions[positions.size() / 2 + i] = (int)(i / width) - (height - 1) / 2.0f;
+    }
+    threads.run((count + share - 1) / share, [&](int item, int) {
+        std::vector<uint8_t> patch(image_patch(height, width));
+        for (int n = item * share; n < std::min(count, (item + 1) * share); ++n)
+            kernels.image((const uint8_t*)images + ((const int64_t*)chosen)[n] * size, height, width,
+                          maps ? (const float*)maps + 6 * n : nullptr, scale, shift, positions.data(), patch.data(),
+                          (float*)out + n * size);
+    });
+}
+
+// Multiply-adds of all threads at once, in GFLOP/s: what the arithmetic units of this machine reach at most.
+double peak(const std::string& isa, int count) {
+    const Kernels& kernels = choose(isa);
+    Threads threads(count);
+    constexpr size_t rounds = 20'000'000;
+    constexpr int chains = 12;
+    std::vector<float> sink(count);
+    const auto work = [&](int item, int) { sink[item] = kernels.peak(rounds); };
+    threads.run(count, work);
+    const auto began = std::chrono::steady_clock::now();
+    threads.run(count, work);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    return 2.0 * rounds * chains * kernels.lanes * count / seconds / 1e9;
+}
+
+// A network and the kernels it runs on.
+class Engine {
+   public:
+    Engine(std::vector<Layer> layers, const std::string& isa, Threads& threads)
+        : kernels_(choose(isa)), network_(std::move(layers), kernels_, threads) {}
+
+    const Kernels& kernels() const { return kernels_; }
+    Network& network() { return network_; }
+
+   private:
+    const Kernels& kernels_;
+    Network network_;
+};
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "The native engine's compiled part. Use stepladder.engine.native.";
+    nb::set_leak_warnings(false);  // threads are kept for the life of the process (a cache in native.py)
+    nb::class_<Layer>(m, "Layer");
+    m.def("layer", &layer, nb::arg("operation"), nb::arg("input"), nb::arg("output"), nb::arg("window"), nb::arg("has"),
+          nb::arg("dropout"));
+    m.def("isas", [] {
+        std::vector<std::string> names;
+        for (const Kernels* kernels : supported()) names.push_back(kernels->name);
+        return names;
+    });
+    m.def("peak", &peak, nb::arg("isa"), nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>());
+    nb::class_<Threads>(m, "Threads").def(nb::init<int>(), nb::arg("count")).def_prop_ro("count", &Threads::count);
+    m.def("batch", &batch, nb::arg("threads"), nb::arg("isa"), nb::arg("images"), nb::arg("available"), nb::arg("chosen"),
+          nb::arg("count"), nb::arg("height"), nb::arg("width"), nb::arg("maps"), nb::arg("mean"), nb::arg("deviation"),
+          nb::arg("out"), nb::call_guard<nb::gil_scoped_release>());
+    nb::class_<Engine>(m, "Engine")
+        .def(nb::init<std::vector<Layer>, const std::string&, Threads&>(), nb::arg("layers"), nb::arg("isa"), nb::arg("threads"),
+             nb::keep_alive<1, 4>())
+        .def_prop_ro("isa", [](const Engine& e) { return std::string(e.kernels().name); })
+        .def("take_seconds", [](Engine& e) { return e.network().take_seconds(); })
+        .def(
+            "forward",
+            [](Engine& e, Address x, int images, const Addresses& tensors, bool training, uint64_t key, Address logits) {
+                e.network().forward((const float*)x, images, tensors_at(tensors), {training, key}, (float*)logits);
+            },
+            nb::call_guard<nb::gil_scoped_release>())
+        .def(
+            "backward",
+            [](Engine& e, Address logits, Address parameters, Address x) {
+                e.network().backward((const float*)logits, (float*)parameters, (float*)x);
+            },
+            nb::call_guard<nb::gil_scoped_release>())
+        .def(
+            "infer",
+            [](Engine& e, Address x, int images, const Addresses& tensors, Address logits) {
+                e.network().infer((const float*)x, images, tensors_at(tensors), (float*)logits);
+            },
+            nb::call_guard<nb::gil_scoped_release>());
+}

@@ -1,0 +1,507 @@
+#include "network.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "walk.hpp"
+
+namespace stepladder {
+
+namespace {
+
+// Tiles are summed in this many groups, whatever the number of threads, so the order of every sum is fixed.
+constexpr int most_groups = 8;
+constexpr double epsilon = 1e-5, momentum = 0.1;  // torch.nn.BatchNorm2d's defaults
+constexpr size_t page = 2 << 20;
+
+uint64_t mix(uint64_t x) {  // splitmix64 (Steele, Lea and Flood 2014)
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+// Adds the time from its making to its end.
+struct Clock {
+    explicit Clock(double& seconds) : seconds_(seconds), began_(std::chrono::steady_clock::now()) {}
+    ~Clock() { seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(); }
+
+   private:
+    double& seconds_;
+    std::chrono::steady_clock::time_point began_;
+};
+
+}  // namespace
+
+Buffer::Buffer(size_t floats) {
+    const size_t bytes = floats * sizeof(float), alignment = bytes >= page ? page : 64;
+    const size_t whole = (bytes + alignment - 1) / alignment * alignment;
+    void* memory = std::aligned_alloc(alignment, whole ? whole : alignment);
+    if (!memory) throw std::bad_alloc();
+#if defined(__linux__)
+    if (alignment == page) madvise(memory, whole, MADV_HUGEPAGE);  // a hint: fewer address translations
+#endif
+    std::memset(memory, 0, whole);
+    memory_.reset((float*)memory);
+}
+
+void Buffer::Free::operator()(float* memory) const { std::free(memory); }
+
+size_t Network::Stage::weight_count() const {
+    if (layer.operation != Operation::convolution) return 0;
+    return (size_t)layer.out_channels * (layer.depthwise ? 1 : layer.in_channels) * layer.kernel * layer.kernel;
+}
+
+size_t Network::Stage::parameter_count() const {
+    return weight_count() + (size_t)layer.out_channels * (layer.bias + 2 * layer.norm);
+}
+
+Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& threads) : kernels_(kernels), threads_(threads) {
+    // The gradient of the logits enters as that of the last layer's output: one that does something to its output is
+    // followed by an average over one pixel, which does nothing.
+    const Layer& last = layers.back();
+    if (last.bias || last.norm || last.relu || last.dropout > 0) {
+        const int size = last.out_channels * last.out_height * last.out_width;
+        layers.push_back({Operation::average_pool, size, 1, 1, size, 1, 1, 1, 1, 0, false, false, false, false, 0});
+    }
+    stages_.resize(layers.size());
+    for (size_t i = 0; i < layers.size(); ++i) {
+        Stage& s = stages_[i];
+        s.layer = layers[i];
+        // Draws have 16 bits. The share is made one that they can meet exactly, so that the scale fits it.
+        s.layer.dropout = std::min(std::round(s.layer.dropout * 65536), 65535.0f) / 65536;
+        const Layer& l = s.layer;
+        const int k = l.kernel;
+        // A block's output, gradient and activation rows stay in the nearest cache (48 kB here, 32 kB elsewhere).
+        s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
+        if (l.operation == Operation::average_pool) s.rows_at_once = l.out_height;
+        if (l.operation == Operation::convolution) {
+            s.rows = forward_taps(l.out_height, l.in_height, k, l.stride, l.padding);
+            s.runs = join(forward_taps(l.out_width, l.in_width, k, l.stride, l.padding), 1, l.stride);
+            s.gradient_rows = gradient_taps(l.in_height, l.out_height, k, l.stride, l.padding);
+            s.gradient_runs = join(gradient_taps(l.in_width, l.out_width, k, l.stride, l.padding), l.stride, 1);
+            s.blocks = split(l.out_channels, l.depthwise ? 1 : kernels.block);
+            s.gradient_blocks = split(l.in_channels, l.depthwise ? 1 : kernels.block);
+            s.columns = tap_spans(l.out_width, l.in_width, k, l.stride, l.padding);
+            s.weight_blocks = split(l.out_channels, l.depthwise ? 1 : kernels.gradient_block);
+            const bool simple = k == 3 && l.stride == 1;
+            s.walk = {l.in_channels,
+                      l.in_height,
+                      l.in_width,
+                      l.out_channels,
+                      l.out_height,
+                      l.out_width,
+                      k,
+                      1,
+                      l.depthwise,
+                      simple ? l.padding : 0,
+                      s.rows.data(),
+                      s.runs.data(),
+                      (int)s.runs.size(),
+                      s.blocks.data(),
+                      (int)s.blocks.size()};
+            s.gradient_walk = {l.out_channels,
+                               l.out_height,
+                               l.out_width,
+                               l.in_channels,
+                               l.in_height,
+                               l.in_width,
+                               k,
+                               l.stride,
+                               l.depthwise,
+                               simple ? 2 - l.padding : 0,
+                               s.gradient_rows.data(),
+                               s.gradient_runs.data(),
+                               (int)s.gradient_runs.size(),
+                               s.gradient_blocks.data(),
+                               (int)s.gradient_blocks.size()};
+        }
+        most_channels_ = std::max({most_channels_, (size_t)l.in_channels, (size_t)l.out_channels});
+        most_weights_ = std::max(most_weights_, s.weight_count());
+        largest_ = std::max({largest_, s.in_size(), s.out_size()});
+    }
+    const size_t lanes = kernels.lanes;
+    for (int t = 0; t < threads.count(); ++t)
+        scratch_.push_back({Buffer(most_channels_ * lanes), Buffer(most_channels_ * lanes), Buffer(most_weights_ * lanes),
+                            Buffer(largest_ * lanes), Buffer(largest_ * lanes)});
+    group_weights_.resize(most_groups * most_weights_);
+}
+
+int Network::lanes_in(int tile, int images) const { return std::min(kernels_.lanes, images - tile * kernels_.lanes); }
+
+int Network::groups() const { return std::min(most_groups, (images_ + kernels_.lanes - 1) / kernels_.lanes); }
+
+void Network::reserve(int tiles) {
+    if (tiles <= tiles_) return;
+    for (Stage& s : stages_) {
+        s.out = Buffer(tiles * s.out_size() * kernels_.lanes);
+    }
+    input_ = Buffer(tiles * stages_[0].in_size() * kernels_.lanes);
+    for (Buffer& gradients : gradients_) gradients = Buffer(tiles * largest_ * kernels_.lanes);
+    tiles_ = tiles;
+}
+
+void Network::to_tile(const float* x, size_t elements, int tile, int images, float* out) const {
+    kernels_.to_tile(elements, lanes_in(tile, images), x + (size_t)tile * kernels_.lanes * elements, out);
+}
+
+void Network::pack(const Stage& stage, const Tensors& tensors, Ready& ready) const {
+    const Layer& l = stage.layer;
+    const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
+    ready.weights.resize(stage.weight_count());
+    float* to = ready.weights.data();
+    int first = 0;
+    for (int channels : stage.blocks) {
+        for (int i = 0; i < in_channels; ++i)
+            for (int tap = 0; tap < taps; ++tap)
+                for (int c = 0; c < channels; ++c) *to++ = tensors.weight[((size_t)(first + c) * in_channels + i) * taps + tap];
+        first += channels;
+    }
+    ready.bias.clear();
+    if (l.bias) ready.bias.assign(tensors.bias, tensors.bias + l.out_channels);
+    ready.scale.assign(l.out_channels, 1);
+    ready.shift.assign(l.out_channels, 0);
+}
+
+void Network::pack_gradient(Stage& stage, const Tensors& tensors) const {
+    const Layer& l = stage.layer;
+    const int taps = l.kernel * l.kernel, from_channels = l.depthwise ? 1 : l.out_channels;
+    const int stride = l.depthwise ? 1 : l.in_channels;  // of one output channel in torch's weight
+    stage.gradient_weights.resize(stage.weight_count());
+    float* to = stage.gradient_weights.data();
+    int first = 0;
+    for (int channels : stage.gradient_blocks) {
+        for (int o = 0; o < from_channels; ++o)
+            for (int tap = taps - 1; tap >= 0; --tap)
+                for (int c = 0; c < channels; ++c) *to++ = tensors.weight[((size_t)o * stride + first + c) * taps + tap];
+        first += channels;
+    }
+}
+
+void Network::set_norm(const Stage& stage, const Tensors& tensors, int channel, double mean, double variance, bool dropout,
+                       Ready& ready) const {
+    const double keep = dropout ? 1 / (1 - (double)stage.layer.dropout) : 1;
+    const double gain = stage.layer.norm ? tensors.scale[channel] / std::sqrt(variance + epsilon) : 1;
+    const double shift = stage.layer.norm ? tensors.shift[channel] - mean * gain : 0;
+    ready.scale[channel] = (float)(keep * gain);
+    ready.shift[channel] = (float)(keep * shift);
+}
+
+void Network::use_statistics(Stage& stage, const Tensors& tensors, const std::vector<double>& sums, int images, int groups) const {
+    const Layer& l = stage.layer;
+    const double count = (double)images * l.out_height * l.out_width;
+    stage.trained.scale.resize(l.out_channels);
+    stage.trained.shift.resize(l.out_channels);
+    stage.mean.resize(l.out_channels);
+    stage.deviation.resize(l.out_channels);
+    if (l.norm) stage.gamma.assign(tensors.scale, tensors.scale + l.out_channels);
+    for (int c = 0; c < l.out_channels; ++c) {
+        double mean = 0, variance = 1;
+        if (l.norm && training_) {
+            double sum = 0, square = 0;
+            for (int g = 0; g < groups; ++g) {
+                sum += sums[2 * ((size_t)g * l.out_channels + c)];
+                square += sums[2 * ((size_t)g * l.out_channels + c) + 1];
+            }
+            mean = sum / count;
+            variance = square / count - mean * mean;
+            if (variance < 0) variance = 0;                    // rounding; NaN stays
+            const double bias = l.bias ? tensors.bias[c] : 0;  // left out so far (forward)
+            tensors.mean[c] = (float)((1 - momentum) * tensors.mean[c] + momentum * (mean + bias));
+            tensors.variance[c] = (float)((1 - momentum) * tensors.variance[c] + momentum * variance * count / (count - 1));
+        } else if (l.norm) {
+            mean = tensors.mean[c];
+            variance = tensors.variance[c];
+        }
+        stage.mean[c] = (float)mean;
+        stage.deviation[c] = (float)(1 / std::sqrt(variance + epsilon));
+        set_norm(stage, tensors, c, mean, variance, training_, stage.trained);
+    }
+    if (l.norm && training_) ++*tensors.batches;
+}
+
+void Network::activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to, int begin,
+                       int end) const {
+    const Layer& l = stage.layer;
+    const uint32_t threshold = keys ? (uint32_t)std::lround(l.dropout * 65536) : 0;
+    const Activation how{ready.scale.data(), ready.shift.data(), l.relu, threshold, keys};
+    kernels_.activate({l.out_channels, l.out_height, l.out_width, begin, end}, how, from, to);
+}
+
+void Network::operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums) const {
+    const Layer& l = stage.layer;
+    if (l.operation == Operation::convolution)
+        kernels_.convolve({&stage.walk, in, ready.weights.data(), ready.bias.empty() ? nullptr : ready.bias.data(), out, from, to,
+                           sums ? sums->first.data() : nullptr, sums ? sums->second.data() : nullptr, nullptr});
+    else if (l.operation == Operation::max_pool)
+        kernels_.pool({l.out_channels, l.out_height, l.out_width, from, to}, l.kernel, l.in_height, l.in_width, in, out);
+    else
+        kernels_.average(l.in_channels, l.in_height * l.in_width, in, out);
+}
+
+// The input rows that output rows up to `to` need, forward and backward: all of them for the last output row.
+static int rows_needed(const Layer& l, int to) {
+    if (to == l.out_height || l.operation == Operation::average_pool) return l.in_height;
+    return std::min(l.in_height, (to - 1) * l.stride - l.padding + std::max(l.kernel, l.stride));
+}
+
+// Makes what enters a stage, as far as its output rows up to `to` need it: the activation of the output before it, worked
+// out anew for forward and for backward, which is faster than keeping it. The batch itself is kept.
+const float* Network::enter(size_t number, int tile, Scratch& scratch, int to, int& done) const {
+    const Stage& stage = stages_[number];
+    if (number == 0) return input_.data() + tile * stage.in_size() * kernels_.lanes;
+    const Stage& before = stages_[number - 1];
+    uint32_t keys[16];
+    const bool dropping = training_ && before.layer.dropout > 0;
+    for (int lane = 0; dropping && lane < kernels_.lanes; ++lane)
+        keys[lane] = (uint32_t)mix(key_ ^ mix((uint64_t)number << 32 | (uint32_t)(tile * kernels_.lanes + lane)));
+    // Rows are those of the output before: flattening makes one row of many.
+    const bool flat = before.layer.out_height != stage.layer.in_height;
+    const int needed = flat ? before.layer.out_height : rows_needed(stage.layer, to);
+    activate(before, before.trained, dropping ? keys : nullptr, before.out.data() + tile * before.out_size() * kernels_.lanes,
+             scratch.in.data(), done, needed);
+    done = needed;
+    return scratch.in.data();
+}
+
+void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* sums) {
+    Stage& stage = stages_[number];
+    const Layer& l = stage.layer;
+    float* out = stage.out.data() + tile * stage.out_size() * kernels_.lanes;
+    const bool statistics = l.norm && training_;
+    for (int y = 0, entered = 0; y < l.out_height;) {
+        const int to = std::min(l.out_height, y + stage.rows_at_once);
+        const float* in = enter(number, tile, scratch, to, entered);
+        operate(stage, stage.trained, in, out, y, to, statistics ? &scratch : nullptr);
+        y = to;
+    }
+    if (statistics) kernels_.flush(l.out_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
+}
+
+void Network::forward(const float* x, int images, const std::vector<Tensors>& tensors, Mode mode, float* logits) {
+    const std::lock_guard lock(mutex_);
+    images_ = images;
+    training_ = mode.training;
+    key_ = mode.key;
+    const int tiles = (images + kernels_.lanes - 1) / kernels_.lanes, groups = this->groups();
+    reserve(tiles);
+    for (size_t i = 0; i < stages_.size(); ++i) {
+        Stage& stage = stages_[i];
+        const Clock clock(stage.forward_seconds);
+        if (stage.layer.operation == Operation::convolution) {
+            pack(stage, tensors[i], stage.trained);
+            // The batch's mean takes a bias away again. It is left out: its rounding would enter the variance.
+            if (stage.layer.norm && training_) stage.trained.bias.clear();
+            pack_gradient(stage, tensors[i]);
+        }
+        std::vector<double> sums((size_t)groups * 2 * stage.layer.out_channels);
+        threads_.run(groups, [&](int group, int thread) {
+            for (int tile = group * tiles / groups; tile < (group + 1) * tiles / groups; ++tile) {
+                if (i == 0) to_tile(x, stage.in_size(), tile, images, input_.data() + tile * stage.in_size() * kernels_.lanes);
+                forward_tile(i, tile, scratch_[thread], &sums[(size_t)group * 2 * stage.layer.out_channels]);
+            }
+        });
+        use_statistics(stage, i < tensors.size() ? tensors[i] : Tensors{}, sums, images, groups);
+    }
+    const Stage& last = stages_.back();
+    for (int tile = 0; tile < tiles; ++tile)
+        kernels_.from_tile(last.out_size(), lanes_in(tile, images), last.out.data() + tile * last.out_size() * kernels_.lanes,
+                           logits + (size_t)tile * kernels_.lanes * last.out_size());
+}
+
+void Network::infer_tile(const float* x, int tile, int images, float* logits, Scratch& scratch) {
+    to_tile(x, stages_[0].in_size(), tile, images, scratch.in.data());
+    for (size_t i = 0; i < stages_.size(); ++i) {
+        const Stage& stage = stages_[i];
+        if (i)
+            activate(stages_[i - 1], stages_[i - 1].inferred, nullptr, scratch.out.data(), scratch.in.data(), 0,
+                     stages_[i - 1].layer.out_height);
+        operate(stage, stage.inferred, scratch.in.data(), scratch.out.data(), 0, stage.layer.out_height, nullptr);
+    }
+    const size_t classes = stages_.back().out_size();
+    kernels_.from_tile(classes, lanes_in(tile, images), scratch.out.data(), logits + (size_t)tile * kernels_.lanes * classes);
+}
+
+void Network::infer(const float* x, int images, const std::vector<Tensors>& tensors, float* logits) {
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < stages_.size(); ++i) {
+        Stage& stage = stages_[i];
+        if (stage.layer.operation == Operation::convolution) {
+            pack(stage, tensors[i], stage.inferred);
+            for (int c = 0; stage.layer.norm && c < stage.layer.out_channels; ++c)
+                set_norm(stage, tensors[i], c, tensors[i].mean[c], tensors[i].variance[c], false, stage.inferred);
+        } else {
+            stage.inferred.scale.assign(stage.layer.out_channels, 1);
+            stage.inferred.shift.assign(stage.layer.out_channels, 0);
+        }
+    }
+    const int tiles = (images + kernels_.lanes - 1) / kernels_.lanes;
+    threads_.run(tiles, [&](int tile, int thread) { infer_tile(x, tile, images, logits, scratch_[thread]); });
+}
+
+void Network::backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input) {
+    Stage& stage = stages_[number];
+    const Layer& l = stage.layer;
+    const float* out = stage.out.data() + tile * stage.out_size() * kernels_.lanes;
+    const float* after = gradients_[number & 1].data() + tile * largest_ * kernels_.lanes;  // of the activation after this stage
+    float* onwards = gradients_[~number & 1].data() + tile * largest_ * kernels_.lanes;     // of what enters it
+    float* gradient = scratch.out.data();                                                   // of its output
+    const Stage* before = number ? &stages_[number - 1] : nullptr;
+    if (logits) to_tile(logits, stage.out_size(), tile, images_, gradient);
+    const bool onwards_wanted = before || to_input;
+    const ptrdiff_t plane = (ptrdiff_t)(onwards_wanted || logits ? l.out_height : stage.rows_at_once) * l.out_width;
+
+    GradientSums through{1, nullptr, nullptr, nullptr, scratch.first.data(), scratch.second.data()};
+    if (before) {
+        const bool dropped = training_ && before->layer.dropout > 0;
+        if (dropped) through.scale = (float)(1 / (1 - (double)before->layer.dropout));
+        if (before->layer.relu || dropped) through.activation = scratch.in.data();
+        if (before->layer.norm) {
+            through.x = before->out.data() + tile * before->out_size() * kernels_.lanes;
+            through.mean = before->means.data();
+        }
+    }
+    for (int y = 0, entered = 0, done = 0; y < l.out_height;) {
+        const int to = std::min(l.out_height, y + stage.rows_at_once);
+        const Rows rows{l.out_channels, l.out_height, l.out_width, y, to};
+        const float* in = enter(number, tile, scratch, to, entered);
+        if (!logits) {
+            // Where no gradient goes further, each block of rows is needed once: all take the same, nearest memory.
+            if (!onwards_wanted) gradient = scratch.out.data() - (ptrdiff_t)y * l.out_width * kernels_.lanes;
+            kernels_.differentiate(rows, stage.a.data(), stage.b.data(), stage.c.data(), after, out, gradient, plane,
+                                   lanes_in(tile, images_));
+        }
+        if (l.operation == Operation::convolution) {
+            kernels_.weight_gradient({l.in_channels, l.in_height, l.in_width, l.out_channels, l.out_height, l.out_width, l.kernel,
+                                      l.stride, l.padding, l.depthwise, stage.columns.data(), gradient, plane, in,
+                                      scratch.weights.data(), y, to, stage.weight_blocks.data(), (int)stage.weight_blocks.size()});
+            if (onwards_wanted) {
+                // The input rows that meet no output row from `to` on: their gradients are whole.
+                const int whole =
+                    to == l.out_height ? l.in_height : std::max(done, std::min(l.in_height, to * l.stride - l.padding));
+                kernels_.convolve({&stage.gradient_walk, gradient, stage.gradient_weights.data(), nullptr, onwards, done, whole,
+                                   nullptr, nullptr, &through});
+                done = whole;
+            }
+        } else if (l.operation == Operation::max_pool) {
+            kernels_.pool_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, in, onwards, through);
+        } else {
+            kernels_.average_gradient(l.in_channels, l.in_height * l.in_width, gradient, onwards, through);
+        }
+        y = to;
+    }
+    if (before || to_input)
+        kernels_.flush(l.in_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
+}
+
+void Network::collect_gradients(Stage& stage, int groups, float* parameters) const {
+    const Layer& l = stage.layer;
+    const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
+    const size_t count = stage.weight_count();
+    size_t at = 0;
+    int first = 0;
+    for (int channels : stage.weight_blocks) {
+        for (int i = 0; i < in_channels; ++i)
+            for (int tap = 0; tap < taps; ++tap)
+                for (int c = 0; c < channels; ++c, ++at) {
+                    float sum = 0;
+                    for (int g = 0; g < groups; ++g) sum += group_weights_[g * count + at];
+                    parameters[((size_t)(first + c) * in_channels + i) * taps + tap] = sum;
+                }
+        first += channels;
+    }
+}
+
+// From the sums of a layer's gradient and of gradient * (output - mean): the gradients of its bias or norm, and how the
+// gradient of its output follows (Ioffe and Szegedy 2015). `channels` are those of the next layer: more after flattening.
+void Network::finish_norm(Stage& stage, const std::vector<double>& sums, int groups, int channels, float* parameters) {
+    const Layer& l = stage.layer;
+    const int spread = channels / l.out_channels;
+    const double count = (double)images_ * l.out_height * l.out_width;
+    stage.a.assign(l.out_channels, 1);
+    stage.b.assign(l.out_channels, 0);
+    stage.c.assign(l.out_channels, 0);
+    float* bias = parameters + stage.weight_count();
+    float* scale = bias + (l.bias ? l.out_channels : 0);
+    for (int c = 0; c < l.out_channels; ++c) {
+        double sum = 0, product = 0;
+        for (int g = 0; g < groups; ++g)
+            for (int i = 0; i < spread; ++i) {
+                sum += sums[2 * ((size_t)g * channels + c * spread + i)];
+                product += sums[2 * ((size_t)g * channels + c * spread + i) + 1];
+            }
+        double a = 1;
+        if (l.norm) {
+            const double r = stage.deviation[c];
+            a = stage.gamma[c] * r;
+            stage.a[c] = (float)a;
+            if (training_) {
+                const double b = -a * r * r * product / count;
+                stage.b[c] = (float)b;
+                stage.c[c] = (float)(-a * sum / count - b * stage.mean[c]);
+            }
+            scale[c] = (float)(product * r);
+            scale[l.out_channels + c] = (float)sum;
+        }
+        // With the batch's own statistics the norm takes any bias away again: its gradient is exactly zero.
+        if (l.bias) bias[c] = l.norm && training_ ? 0 : (float)(a * sum);
+    }
+}
+
+void Network::backward(const float* logits, float* parameters, float* x) {
+    const std::lock_guard lock(mutex_);
+    const int tiles = (images_ + kernels_.lanes - 1) / kernels_.lanes, groups = this->groups();
+    std::vector<float*> at;
+    for (const Stage& stage : stages_) {
+        at.push_back(parameters);
+        parameters += stage.parameter_count();
+    }
+    for (size_t i = stages_.size(); i-- > 0;) {
+        Stage& stage = stages_[i];
+        const Clock clock(stage.backward_seconds);
+        const bool last = i + 1 == stages_.size();
+        if (i) {  // the mean of each channel that the sums below are taken about
+            Stage& before = stages_[i - 1];
+            const int spread = stage.layer.in_channels / before.layer.out_channels;
+            before.means.clear();
+            for (float mean : before.mean) before.means.insert(before.means.end(), spread, mean);
+        }
+        std::vector<double> sums((size_t)groups * 2 * stage.layer.in_channels);
+        threads_.run(groups, [&](int group, int thread) {
+            Scratch& scratch = scratch_[thread];
+            const size_t weights = stage.weight_count();
+            std::memset(scratch.weights.data(), 0, weights * kernels_.lanes * sizeof(float));
+            for (int tile = group * tiles / groups; tile < (group + 1) * tiles / groups; ++tile) {
+                backward_tile(i, tile, last ? logits : nullptr, scratch, &sums[(size_t)group * 2 * stage.layer.in_channels],
+                              x != nullptr);
+                if (i == 0 && x)
+                    kernels_.from_tile(stage.in_size(), lanes_in(tile, images_),
+                                       gradients_[1].data() + tile * largest_ * kernels_.lanes,
+                                       x + (size_t)tile * kernels_.lanes * stage.in_size());
+            }
+            kernels_.add_lanes(weights, scratch.weights.data(), group_weights_.data() + group * weights);
+        });
+        if (stage.layer.operation == Operation::convolution) collect_gradients(stage, groups, at[i]);
+        if (i) finish_norm(stages_[i - 1], sums, groups, stage.layer.in_channels, at[i - 1]);
+    }
+}
+
+std::vector<std::pair<double, double>> Network::take_seconds() {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::pair<double, double>> taken;
+    for (Stage& stage : stages_) {
+        taken.emplace_back(stage.forward_seconds, stage.backward_seconds);
+        stage.forward_seconds = stage.backward_seconds = 0;
+    }
+    return taken;
+}
+
+}  // namespace stepladder

@@ -1,0 +1,142 @@
+// A whole network: forward, backward and evaluation over batches of images.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "kernels.hpp"
+#include "threads.hpp"
+
+namespace stepladder {
+
+enum class Operation { convolution, max_pool, average_pool };
+
+// One layer and what is done to its output. A linear layer is a 1 x 1 convolution of a 1 x 1 image.
+struct Layer {
+    Operation operation;
+    int in_channels, in_height, in_width, out_channels, out_height, out_width;
+    int kernel, stride, padding;  // max_pool: kernel = stride, no padding
+    bool depthwise, bias, norm, relu;
+    float dropout;
+};
+
+// The tensors of one convolution, as torch holds them; null where the layer has none.
+struct Tensors {
+    const float *weight, *bias, *scale, *shift;
+    float *mean, *variance;  // running statistics
+    int64_t* batches;        // how many updated them
+};
+
+// How a forward pass treats norm and dropout.
+struct Mode {
+    bool training;  // statistics of the batch, running statistics updated, dropout; else running statistics
+    uint64_t key;   // of the dropout draws
+};
+
+// 64-byte aligned memory that is zero at first.
+class Buffer {
+   public:
+    Buffer() = default;
+    explicit Buffer(size_t floats);
+    float* data() const { return memory_.get(); }
+
+   private:
+    struct Free {
+        void operator()(float* memory) const;
+    };
+    std::unique_ptr<float, Free> memory_;
+};
+
+class Network {
+   public:
+    Network(std::vector<Layer> layers, const Kernels& kernels, Threads& threads);
+
+    // x is (images, channels, height, width), logits (images, classes), both contiguous. Keeps what `backward` needs.
+    void forward(const float* x, int images, const std::vector<Tensors>& tensors, Mode mode, float* logits);
+
+    // From the gradient of the logits, the gradients of all parameters in torch's order (for each layer weight, bias,
+    // scale, shift), one behind the other, and, unless null, of x. Once after each forward.
+    void backward(const float* logits, float* parameters, float* x);
+
+    // Logits with running statistics and without dropout. Keeps nothing, and leaves what forward kept as it is.
+    void infer(const float* x, int images, const std::vector<Tensors>& tensors, float* logits);
+
+    // Seconds that each layer has taken since the last call, forward and backward; one more layer than was given may
+    // follow at the end (see the constructor).
+    std::vector<std::pair<double, double>> take_seconds();
+
+   private:
+    // A layer's tensors made ready: weights packed for the kernels, norm and dropout as one scale and shift.
+    struct Ready {
+        std::vector<float> weights, bias;
+        std::vector<float> scale, shift;  // activation = relu(scale * output + shift)
+    };
+    // One layer with all that backward needs of it.
+    struct Stage {
+        Layer layer;
+        std::vector<RowTaps> rows, gradient_rows;
+        std::vector<ColumnRun> runs, gradient_runs;
+        std::vector<int> blocks, gradient_blocks, weight_blocks;
+        std::vector<Span> columns;
+        Walk walk, gradient_walk;
+        int rows_at_once;  // worked on while they are in the nearest cache
+
+        Ready trained, inferred;
+        std::vector<float> gradient_weights;  // packed for the gradient's walk
+        std::vector<float> mean, deviation;   // of the norm's input, one a channel; 1 / standard deviation
+        std::vector<float> gamma;             // the norm's scale at the time of forward
+        std::vector<float> a, b, c;           // gradient of the output = a * gradient + b * output + c
+        std::vector<float> means;             // `mean`, one for each channel of the next layer
+        Buffer out;                           // of all tiles: what the operation gave
+
+        double forward_seconds = 0, backward_seconds = 0;
+
+        size_t in_size() const { return (size_t)layer.in_channels * layer.in_height * layer.in_width; }
+        size_t out_size() const { return (size_t)layer.out_channels * layer.out_height * layer.out_width; }
+        size_t weight_count() const;
+        size_t parameter_count() const;
+    };
+    // What one thread works in.
+    struct Scratch {
+        Buffer first, second;  // one vector a channel
+        Buffer weights;        // one vector a weight
+        Buffer in, out;        // one tile: what enters the layer at hand, and its output (infer) or that output's gradient
+    };
+
+    void reserve(int tiles);
+    void to_tile(const float* x, size_t elements, int tile, int images, float* out) const;
+    void pack(const Stage& stage, const Tensors& tensors, Ready& ready) const;
+    void pack_gradient(Stage& stage, const Tensors& tensors) const;
+    void use_statistics(Stage& stage, const Tensors& tensors, const std::vector<double>& sums, int images, int groups) const;
+    void set_norm(const Stage& stage, const Tensors& tensors, int channel, double mean, double variance, bool dropout,
+                  Ready& ready) const;
+    void activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to, int begin,
+                  int end) const;
+    void operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums) const;
+    void forward_tile(size_t number, int tile, Scratch& scratch, double* sums);
+    void backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);
+    const float* enter(size_t number, int tile, Scratch& scratch, int to, int& done) const;
+    void infer_tile(const float* x, int tile, int images, float* logits, Scratch& scratch);
+    void collect_gradients(Stage& stage, int groups, float* parameters) const;
+    void finish_norm(Stage& stage, const std::vector<double>& sums, int groups, int channels, float* parameters);
+
+    int lanes_in(int tile, int images) const;
+    int groups() const;
+
+    const Kernels& kernels_;
+    std::vector<Stage> stages_;
+    Threads& threads_;
+    std::mutex mutex_;
+    std::vector<Scratch> scratch_;
+    Buffer input_;                      // of all tiles: the batch
+    Buffer gradients_[2];               // of all tiles: gradients of the activations after layers of even and of odd number
+    std::vector<float> group_weights_;  // [group][weight]: sums over lanes and the group's tiles
+    size_t most_channels_ = 0, most_weights_ = 0, largest_ = 0;
+    int tiles_ = 0, images_ = 0;
+    bool training_ = false;
+    uint64_t key_ = 0;
+};
+
+}  // namespace stepladder

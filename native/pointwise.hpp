@@ -1,0 +1,210 @@
+// What happens between convolutions: norm, activation and dropout in one pass, pooling, and their gradients.
+#pragma once
+#include "kernels.hpp"
+#include "vector.hpp"
+
+namespace {
+using namespace stepladder;
+
+// 32 well-mixed bits of each lane (C. Wellons, "lowbias32", https://nullprogram.com/blog/2018/07/31/).
+INLINE U mix(U x) {
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+template <bool with_relu, bool with_dropout>
+void activate_rows(const Rows& rows, const Activation& how, const float* x, float* out) {
+    const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
+    const ptrdiff_t from = (ptrdiff_t)rows.from * rows.width, to = (ptrdiff_t)rows.to * rows.width;
+    const I threshold = I{} + (int32_t)how.threshold;
+    U keys = {};
+    if (with_dropout)
+        for (int lane = 0; lane < LANES; ++lane) keys[lane] = how.keys[lane];
+    for (int c = 0; c < rows.channels; ++c) {
+        const V scale = broadcast(how.scale[c]), shift = broadcast(how.shift[c]);
+        const V* in = (const V*)x + c * plane;
+        V* to_out = (V*)out + c * plane;
+        const auto value = [&](ptrdiff_t i) INLINE_LAMBDA {
+            const V v = in[i] * scale + shift;
+            return with_relu ? relu(v) : v;
+        };
+        if constexpr (!with_dropout) {
+            for (ptrdiff_t i = from; i < to; ++i) to_out[i] = value(i);
+        } else {
+            // A draw is a function of run, image and element alone: no order of work can change it. Neighbouring
+            // elements, an even and the following odd one, take 16 bits each of one draw.
+            for (ptrdiff_t i = from; i < to;) {
+                const ptrdiff_t element = c * plane + i;
+                const U draw = mix(keys + (uint32_t)(element >> 1) * 0x9e3779b9u);
+                if (!(element & 1)) {
+                    to_out[i] = keep((I)(draw & 0xffff) >= threshold, value(i));
+                    if (++i == to) break;
+                }
+                to_out[i] = keep((I)(draw >> 16) >= threshold, value(i));
+                ++i;
+            }
+        }
+    }
+}
+
+void activate(const Rows& rows, const Activation& how, const float* x, float* out) {
+    if (how.relu)
+        (how.threshold ? activate_rows<true, true> : activate_rows<true, false>)(rows, how, x, out);
+    else
+        (how.threshold ? activate_rows<false, true> : activate_rows<false, false>)(rows, how, x, out);
+}
+
+void differentiate(const Rows& rows, const float* a, const float* b, const float* c, const float* gradient, const float* x,
+                   float* out, ptrdiff_t out_plane, int images) {
+    const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
+    const ptrdiff_t from = (ptrdiff_t)rows.from * rows.width, end = (ptrdiff_t)rows.to * rows.width;
+    I present = {};
+    for (int lane = 0; lane < images; ++lane) present[lane] = -1;
+    for (int k = 0; k < rows.channels; ++k) {
+        const V va = broadcast(a[k]), vb = broadcast(b[k]), vc = broadcast(c[k]);
+        const V *g = (const V*)gradient + k * plane, *in = (const V*)x + k * plane;
+        V* to = (V*)out + k * out_plane;
+        for (ptrdiff_t i = from; i < end; ++i) to[i] = keep(present, va * g[i] + (vb * in[i] + vc));
+    }
+}
+
+// The sums of one channel's gradients, kept in registers over its plane.
+struct Sums {
+    V sum, product, mean, scale;
+    const V *x, *activation;
+
+    Sums(const GradientSums& g, int channel, ptrdiff_t plane)
+        : sum(((V*)g.sum)[channel]),
+          product(((V*)g.product)[channel]),
+          mean(broadcast(g.x ? g.mean[channel] : 0)),
+          scale(broadcast(g.scale)),
+          x(g.x ? (const V*)g.x + channel * plane : nullptr),
+          activation(g.activation ? (const V*)g.activation + channel * plane : nullptr) {}
+
+    // The gradient to store at a place of the plane.
+    INLINE V add(V gradient, ptrdiff_t at) {
+        V v = gradient * scale;
+        if (activation) v = keep(activation[at] != V{}, v);
+        sum += v;
+        if (x) product += v * (x[at] - mean);
+        return v;
+    }
+
+    void save(const GradientSums& g, int channel) const {
+        ((V*)g.sum)[channel] = sum;
+        ((V*)g.product)[channel] = product;
+    }
+};
+
+// The larger of two; of NaN and anything NaN, as in torch.
+INLINE V larger(V a, V b) { return (a >= b) | (a != a) ? a : b; }
+
+void pool(const Rows& rows, int size, int in_height, int in_width, const float* in, float* out) {
+    for (int c = 0; c < rows.channels; ++c)
+        for (int y = rows.from; y < rows.to; ++y) {
+            const V* window = (const V*)in + (ptrdiff_t)(c * in_height + y * size) * in_width;
+            V* to = (V*)out + (ptrdiff_t)(c * rows.height + y) * rows.width;
+            for (int x = 0; x < rows.width; ++x, window += size) {
+                V most = window[0];
+                for (int i = 0; i < size; ++i)
+                    for (int j = 0; j < size; ++j) {
+                        const V v = window[i * in_width + j];
+                        most = larger(most, v);
+                    }
+                to[x] = most;
+            }
+        }
+}
+
+void pool_gradient(const Rows& rows, int size, int in_height, int in_width, const float* gradient, const float* in, float* out,
+                   const GradientSums& g) {
+    const ptrdiff_t in_plane = (ptrdiff_t)in_height * in_width;
+    for (int c = 0; c < rows.channels; ++c) {
+        Sums sums(g, c, in_plane);
+        const V* plane = (const V*)in + c * in_plane;
+        V* to = (V*)out + c * in_plane;
+        for (int y = rows.from; y < rows.to; ++y) {
+            const V* from = (const V*)gradient + (ptrdiff_t)(c * rows.height + y) * rows.width;
+            for (int x = 0; x < rows.width; ++x) {
+                const ptrdiff_t corner = (ptrdiff_t)y * size * in_width + x * size;
+                V most = plane[corner];
+                for (int i = 0; i < size; ++i)
+                    for (int j = 0; j < size; ++j) {
+                        const V v = plane[corner + i * in_width + j];
+                        most = larger(most, v);
+                    }
+                I open = I{} - 1;  // lanes whose maximum is still to come: ties go to the first, as in torch
+                for (int i = 0; i < size; ++i)
+                    for (int j = 0; j < size; ++j) {
+                        const ptrdiff_t at = corner + i * in_width + j;
+                        const I here = open & ((plane[at] == most) | (most != most));
+                        to[at] = sums.add(keep(here, from[x]), at);
+                        open &= ~here;
+                    }
+            }
+            // Columns and rows that no window covers have no gradient.
+            for (int i = 0; i < size; ++i)
+                for (int x = rows.width * size; x < in_width; ++x) to[((ptrdiff_t)y * size + i) * in_width + x] = V{};
+        }
+        if (rows.to == rows.height)
+            for (ptrdiff_t i = (ptrdiff_t)rows.height * size * in_width; i < in_plane; ++i) to[i] = V{};
+        sums.save(g, c);
+    }
+}
+
+void average(int channels, int pixels, const float* in, float* out) {
+    const V share = broadcast(1.0f / pixels);
+    for (int c = 0; c < channels; ++c) {
+        V sum = {};
+        for (int i = 0; i < pixels; ++i) sum += ((const V*)in)[(ptrdiff_t)c * pixels + i];
+        ((V*)out)[c] = sum * share;
+    }
+}
+
+void average_gradient(int channels, int pixels, const float* gradient, float* out, const GradientSums& g) {
+    const V share = broadcast(1.0f / pixels);
+    for (int c = 0; c < channels; ++c) {
+        Sums sums(g, c, pixels);
+        const V each = ((const V*)gradient)[c] * share;
+        for (int i = 0; i < pixels; ++i) ((V*)out)[(ptrdiff_t)c * pixels + i] = sums.add(each, i);
+        sums.save(g, c);
+    }
+}
+
+void flush(int channels, int images, float* first, float* second, double* sums) {
+    for (int c = 0; c < channels; ++c) {
+        sums[2 * c] += total(((V*)first)[c], images);
+        sums[2 * c + 1] += total(((V*)second)[c], images);
+        ((V*)first)[c] = ((V*)second)[c] = V{};
+    }
+}
+
+// The sums of n vectors' lanes, neighbours first: after log2(LANES) rounds over LANES vectors, one sum a lane.
+template <int n>
+INLINE V add_neighbours(const V* v) {
+    if constexpr (n == 1) {
+        return v[0];
+    } else {
+        const V a = add_neighbours<n / 2>(v), b = add_neighbours<n / 2>(v + n / 2);
+        return even(a, b) + odd(a, b);
+    }
+}
+
+void add_lanes(size_t count, const float* in, float* out) {
+    const V* v = (const V*)in;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const V sums = add_neighbours<LANES>(v + i);
+        __builtin_memcpy(out + i, &sums, sizeof sums);
+    }
+    if (i == count) return;
+    V rest[LANES] = {};
+    for (size_t k = i; k < count; ++k) rest[k - i] = v[k];
+    const V sums = add_neighbours<LANES>(rest);
+    for (size_t k = i; k < count; ++k) out[k] = sums[k - i];
+}
+
+}  // namespace

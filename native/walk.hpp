@@ -1,0 +1,81 @@
+// Which inputs meet which taps of a kernel, worked out once for each layer.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace stepladder {
+
+// `side` outputs of a convolution over `in_side` inputs with zeros on the border.
+inline std::vector<RowTaps> forward_taps(int side, int in_side, int kernel, int stride, int padding) {
+    std::vector<RowTaps> taps;
+    for (int i = 0; i < side; ++i) {
+        const int first = i * stride - padding, skipped = first < 0 ? -first : 0;
+        const int end = first + kernel > in_side ? in_side - first : kernel;
+        taps.push_back({first + skipped, skipped, end > skipped ? end - skipped : 0});
+    }
+    return taps;
+}
+
+// The same for the gradient: `side` inputs of that convolution gather from its `out_side` outputs. The kernel is
+// flipped, so that successive outputs meet successive taps, `stride` apart.
+inline std::vector<RowTaps> gradient_taps(int side, int out_side, int kernel, int stride, int padding) {
+    std::vector<RowTaps> taps;
+    for (int i = 0; i < side; ++i) {
+        const int first = i + padding - (kernel - 1);  // times stride: the output that meets flipped tap 0
+        RowTaps found{0, 0, 0};
+        for (int tap = 0; tap < kernel; ++tap) {
+            const int scaled = first + tap;
+            if (scaled < 0 || scaled % stride || scaled / stride >= out_side) continue;
+            if (!found.taps) found = {scaled / stride, tap, 0};
+            ++found.taps;
+        }
+        taps.push_back(found);
+    }
+    return taps;
+}
+
+// Columns that meet the same taps, joined into runs: `out_step` apart, their inputs `in_step` apart.
+inline std::vector<ColumnRun> join(const std::vector<RowTaps>& columns, int out_step, int in_step) {
+    std::vector<ColumnRun> runs;
+    const int side = (int)columns.size();
+    for (int start = 0; start < out_step; ++start)
+        for (int i = start; i < side; i += out_step) {
+            const RowTaps& at = columns[i];
+            if (i > start) {
+                ColumnRun& last = runs.back();
+                if (last.tap == at.tap && last.taps == at.taps && last.in + last.count * in_step == at.in) {
+                    ++last.count;
+                    continue;
+                }
+            }
+            runs.push_back({i, out_step, 1, at.in, in_step, at.tap, at.taps});
+        }
+    return runs;
+}
+
+// For each tap of a kernel, the outputs for which it lies inside the input.
+inline std::vector<Span> tap_spans(int side, int in_side, int kernel, int stride, int padding) {
+    std::vector<Span> spans;
+    for (int tap = 0; tap < kernel; ++tap) {
+        Span span{side, 0};  // none
+        for (int i = 0; i < side; ++i)
+            if (const int at = i * stride - padding + tap; at >= 0 && at < in_side) {
+                span.from = std::min(span.from, i);
+                span.to = i + 1;
+            }
+        spans.push_back(span);
+    }
+    return spans;
+}
+
+// `channels` in nearly equal blocks of at most `most`.
+inline std::vector<int> split(int channels, int most) {
+    const int count = (channels + most - 1) / most;
+    std::vector<int> blocks;
+    for (int i = 0; i < count; ++i) blocks.push_back(channels / count + (i < channels % count));
+    return blocks;
+}
+
+}  // namespace stepladder

@@ -1,0 +1,44 @@
+"""The native engine's compiled part (native/module.cpp). Addresses are those of checked tensors (native.py)."""
+
+from collections.abc import Sequence
+
+class Layer: ...
+
+class Threads:
+    def __init__(self, count: int) -> None: ...
+    @property
+    def count(self) -> int: ...
+
+class Engine:
+    def __init__(self, layers: Sequence[Layer], isa: str, threads: Threads) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    def forward(self, x: int, images: int, tensors: Sequence[tuple[int, ...]], training: bool, key: int, logits: int) -> None: ...
+    def backward(self, logits: int, parameters: int, x: int) -> None: ...
+    def take_seconds(self) -> list[tuple[float, float]]: ...
+    def infer(self, x: int, images: int, tensors: Sequence[tuple[int, ...]], logits: int) -> None: ...
+
+def layer(
+    operation: str,
+    input: Sequence[int],
+    output: Sequence[int],
+    window: Sequence[int],
+    has: Sequence[bool],
+    dropout: float,
+) -> Layer: ...
+def batch(
+    threads: Threads,
+    isa: str,
+    images: int,
+    available: int,
+    chosen: int,
+    count: int,
+    height: int,
+    width: int,
+    maps: int,
+    mean: float,
+    deviation: float,
+    out: int,
+) -> None: ...
+def isas() -> list[str]: ...
+def peak(isa: str, threads: int) -> float: ...

@@ -1,0 +1,270 @@
+"""`engine="native"`: whole networks forward and backward in C++ (native/), on the CPU.
+
+A network is the `nn.Sequential` of engine/plain.py, with the same parameters and buffers under the same names, whose
+forward is one `autograd.Function`: torch's optimizers, losses and state dicts work on it unchanged. The bits are the same
+for any number of threads.
+"""
+
+import os
+from collections import OrderedDict
+from functools import cache
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stepladder.engine import plain
+from stepladder.spec import Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, UserError
+
+
+class EngineError(UserError):
+    """What the native engine cannot do, or why it cannot be loaded; says what can be done instead."""
+
+
+@cache
+def extension() -> Any:
+    """The compiled extension; raises EngineError where it is missing or does not load."""
+    try:
+        from stepladder.engine import _native
+    except ImportError as error:
+        raise EngineError(
+            f'the native engine is not built ({error}): build it with `make setup`, or choose engine="torch"'
+        ) from error
+    return _native
+
+
+@cache
+def isa() -> str:
+    """The instruction set that is used: the fastest this processor has, or the one that STEPLADDER_ISA names."""
+    names: list[str] = extension().isas()
+    chosen = os.environ.get("STEPLADDER_ISA") or names[0]
+    if chosen not in names:
+        raise EngineError(f"STEPLADDER_ISA is {chosen!r}, expected one that this processor has: {', '.join(names)}")
+    return chosen
+
+
+_own_threads: int | None = None
+
+
+def use_threads(count: int) -> None:
+    """Networks built and batches made from now on run on `count` threads of the engine's own; torch is left with one.
+
+    (Its small operations gain nothing from more, and its idle threads spin on the cores that these need.) Without this,
+    they run on as many as torch has.
+    """
+    global _own_threads
+    _own_threads = count
+    torch.set_num_threads(1)
+
+
+def threads() -> int:
+    """On how many threads networks built now will run."""
+    return _own_threads or torch.get_num_threads()
+
+
+@cache
+def _workers(count: int) -> Any:
+    """Worker threads, shared by all networks of this process that run on as many."""
+    return extension().Threads(count)
+
+
+def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Sequential:
+    """The module of a network; raises EngineError for a layer that this engine does not know."""
+    return Native(network, dropout, generator)
+
+
+def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: float, std: float) -> Tensor:
+    """Grey levels (n, height, width), uint8, at the indices `chosen` (int64), through their maps (chosen, 2, 3) if any.
+
+    Returns (chosen, 1, height, width), float32, resampled once and normalised. Raises IndexError for an index that no image has.
+    """
+    _check("images", images, torch.uint8, (None, None, None))
+    _check("chosen", chosen, torch.int64, (None,))
+    if maps is not None:
+        _check("maps", maps, torch.float32, (len(chosen), 2, 3))
+    _, height, width = images.shape
+    out = images.new_empty(len(chosen), 1, height, width, dtype=torch.float32)
+    extension().batch(
+        _workers(threads()), isa(), images.data_ptr(), len(images), chosen.data_ptr(), len(chosen), height, width,
+        0 if maps is None else maps.data_ptr(), mean, std, out.data_ptr(),
+    )  # fmt: skip
+    return out
+
+
+class Native(nn.Sequential):
+    """The plain module of a network, whose forward runs in the native engine."""
+
+    def __init__(self, network: Network, dropout: float, generator: torch.Generator) -> None:
+        super().__init__(OrderedDict(plain.build(network, dropout, generator).named_children()))
+        self.network, self.dropout, self.generator = network, dropout, generator
+        self.threads = threads()
+        self.passes = 0
+        self.slots = _slots(self, network)
+        self._engine: Any = extension().Engine(_layers(network, dropout), isa(), _workers(self.threads))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has an engine of its own."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._engine = extension().Engine(_layers(self.network, self.dropout), isa(), _workers(self.threads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of a float32 batch (n, channels, height, width)."""
+        _check("the batch", x, torch.float32, (None, *self.network.input))
+        if not len(x):
+            raise ValueError("the batch holds no images, expected at least one")
+        tensors = [tuple(_address(self, slot) for slot in layer) for layer in self.slots]
+        if not self.training and not torch.is_grad_enabled():
+            logits = x.new_empty(len(x), self.network.classes)
+            self._engine.infer(x.data_ptr(), len(x), tensors, logits.data_ptr())
+            return logits
+        key = 0
+        if self.training:
+            self._check_statistics(len(x))
+            key = int(torch.randint(2**62, (), generator=self.generator))
+        self.passes += 1
+        children = (child for child in self._modules.values() if child is not None)
+        # As self.parameters(), which searches the whole tree: that is a percent of a batch.
+        parameters = [found for child in children for found in child._parameters.values() if found is not None]
+        found: Tensor = _Pass.apply(self, tensors, key, x, *parameters)  # type: ignore[no-untyped-call]
+        return found
+
+    def _check_statistics(self, images: int) -> None:
+        """Raise ValueError as torch does where a batch's statistics would be those of one value."""
+        if images > 1:
+            return
+        for layer, shape in zip(self.network.layers, self.network.shapes()[1:], strict=True):
+            if isinstance(layer, Conv) and layer.norm and prod(shape[1:]) == 1:
+                raise ValueError(f"{layer}: expected more than one value a channel when training, got one image of 1 x 1")
+
+
+class _Pass(torch.autograd.Function):
+    """Forward and backward of a whole network."""
+
+    @staticmethod
+    def forward(ctx: Any, module: Native, tensors: list[Any], key: int, x: Tensor, *parameters: Tensor) -> Tensor:
+        logits = x.new_empty(len(x), module.network.classes)
+        module._engine.forward(x.data_ptr(), len(x), tensors, module.training, key, logits.data_ptr())
+        ctx.module, ctx.number, ctx.batch = module, module.passes, x.shape
+        ctx.shapes = [parameter.shape for parameter in parameters]
+        return logits
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.number != ctx.module.passes:
+            raise RuntimeError(
+                "the activations that this backward needs are gone: the native engine keeps those of the last forward pass, for "
+                'one backward. Call forward again, or choose engine="torch"'
+            )
+        ctx.module.passes += 1  # the activations have become gradients: a second backward has nothing to go on
+        sizes = [prod(shape) for shape in ctx.shapes]
+        flat = gradient.new_empty(sum(sizes))
+        x = gradient.new_empty(ctx.batch) if ctx.needs_input_grad[3] else None
+        gradient = gradient.contiguous()  # of a few numbers; its layout is autograd's choice, not the caller's
+        ctx.module._engine.backward(gradient.data_ptr(), flat.data_ptr(), 0 if x is None else x.data_ptr())
+        parts = (part.view(shape) for part, shape in zip(flat.split(sizes), ctx.shapes, strict=True))
+        return None, None, None, x, *parts
+
+
+def _layers(network: Network, dropout: float) -> list[Any]:
+    """The compiled engine's layers; raises EngineError for one that it does not know."""
+    make = extension().layer
+    layers = []
+    shape: tuple[int, ...] = network.input
+    for number, layer in enumerate(network.layers):
+        after = layer.output(shape) if not isinstance(layer, Linear) else (layer.features,)
+        share = dropout if plain.drops_after(network, number) else 0.0
+        out = (*after, 1, 1)[:3]
+        if isinstance(layer, Conv):
+            _check_conv(number, layer, shape[0])
+            depthwise = 1 < layer.groups == shape[0]
+            has = [depthwise, layer.bias, layer.norm is not None, layer.activation is not None]
+            layers.append(make("convolution", shape, out, (layer.kernel, layer.stride, layer.padding), has, share))
+        elif isinstance(layer, Linear):
+            flat = (prod(shape), 1, 1)
+            layers.append(make("convolution", flat, out, (1, 1, 0), [False, layer.bias, False, layer.activation is not None], 0.0))
+        elif isinstance(layer, MaxPool):
+            if layer.step != layer.kernel or layer.padding:
+                raise _unknown(number, layer, "pooling whose windows do not overlap and are not padded")
+            layers.append(make("max_pool", shape, out, (layer.kernel, layer.kernel, 0), [False] * 4, share))
+        elif isinstance(layer, GlobalAvgPool):
+            layers.append(make("average_pool", shape, out, (1, 1, 0), [False] * 4, 0.0))
+        shape = out  # Flatten: nothing is done, a tile's memory is flat already
+    if not layers:  # nothing but Flatten: an average over one pixel, which does nothing either
+        layers.append(make("average_pool", shape, shape, (1, 1, 0), [False] * 4, 0.0))
+    return layers
+
+
+def _check_conv(number: int, layer: Conv, in_channels: int) -> None:
+    if layer.kernel % 2 == 0:
+        raise _unknown(number, layer, "odd kernels")
+    if layer.stride > 2:
+        raise _unknown(number, layer, "strides of 1 and 2")
+    if layer.padding > layer.kernel // 2:
+        raise _unknown(number, layer, f"padding up to half the kernel ({layer.kernel // 2})")
+    if layer.groups > 1 and not layer.groups == in_channels == layer.channels:
+        raise _unknown(number, layer, f"1 group, or as many as input and output channels (depthwise; {in_channels} come in)")
+
+
+def _unknown(number: int, layer: Layer, known: str) -> EngineError:
+    return EngineError(f'layer {number + 1}, {layer}: the native engine knows {known}; engine="torch" can train it')
+
+
+class _Slot(NamedTuple):
+    """A parameter or buffer that compiled code reads: the child that holds it, its name there, and what it must be."""
+
+    child: str
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+def _slots(module: nn.Sequential, network: Network) -> list[list[_Slot | None]]:
+    """For each layer of the engine weight, bias, scale, shift, mean, variance and batches; None where it has none."""
+    found = []
+    count = {"conv": 0, "norm": 0, "linear": 0}
+
+    def slots(kind: str | None, *names: str) -> list[_Slot | None]:
+        if not kind:
+            return [None] * len(names)
+        count[kind] += 1
+        child = f"{kind}{count[kind]}"
+        tensors = ((name, getattr(module.get_submodule(child), name)) for name in names)
+        return [None if tensor is None else _Slot(child, name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors]
+
+    for layer in network.layers:
+        if not isinstance(layer, Flatten):
+            own = "conv" if isinstance(layer, Conv) else "linear" if isinstance(layer, Linear) else None
+            norm = "norm" if isinstance(layer, Conv) and layer.norm else None
+            statistics = ("running_mean", "running_var", "num_batches_tracked")
+            found.append([*slots(own, "weight", "bias"), *slots(norm, "weight", "bias", *statistics)])
+    return found
+
+
+def _address(module: nn.Sequential, slot: _Slot | None) -> int:
+    """Where the tensor of a slot is now: it may have been replaced since the last pass. 0 for no slot."""
+    if slot is None:
+        return 0
+    child = module._modules[slot.child]
+    assert child is not None
+    tensor = child._parameters.get(slot.name, child._buffers.get(slot.name))
+    if tensor is None:
+        raise ValueError(f"{slot.child}.{slot.name}: found none, expected a tensor of shape {slot.shape}")
+    if tensor.dtype is not slot.dtype or tensor.shape != slot.shape or not tensor.is_contiguous() or not tensor.is_cpu:
+        _check(f"{slot.child}.{slot.name}", tensor, slot.dtype, slot.shape)
+    return tensor.data_ptr()
+
+
+def _check(what: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
+    """Raise TypeError or ValueError unless the tensor is what compiled code may read: it takes nothing else, and copies nothing."""
+    if tensor.dtype is not dtype or not tensor.is_cpu:
+        raise TypeError(f"{what}: found {tensor.dtype} on {tensor.device}, expected {dtype} on cpu")
+    if tensor.dim() != len(shape) or any(side not in (None, found) for side, found in zip(shape, tensor.shape, strict=True)):
+        wanted = " x ".join("n" if side is None else str(side) for side in shape)
+        raise ValueError(f"{what}: found shape {tuple(tensor.shape)}, expected {wanted}")
+    if not tensor.is_contiguous():
+        raise ValueError(f"{what}: found strides {tensor.stride()}, expected a contiguous tensor: call .contiguous()")

@@ -1,0 +1,223 @@
+"""Networks drawn for the native engine, and their twin: the plain module in double precision.
+
+Where a ReLU or a maximum stands within rounding of its kink, single and double precision may rightly take different sides,
+and their gradients differ. And a norm loses digits where its input's deviation is small beside its mean. So the inputs of an
+example are the first of a few drawn ones where neither happens. How far rounding goes is measured on the plain module, in
+single and in double precision: the native engine has no part in the choice.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import hypot, prod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from hypothesis import reject
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
+from stepladder.engine import plain
+from stepladder.spec import Layer
+from stepladder.streams import stream
+
+# Drawn networks
+
+
+@st.composite
+def networks(draw: st.DrawFn, norms: bool = True) -> Network:
+    """Up to five convolutions and poolings on images of any shape, then up to two linear layers; without norms and the
+    divisions of average pooling on request."""
+    image: tuple[int, int, int] = draw(st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 20)))
+    layers: list[Layer] = []
+    shape: tuple[int, ...] = image
+    for _ in range(draw(st.integers(0, 5))):
+        layers.append(draw(_convolutions(shape, norms) | _convolutions(shape, norms) | _poolings(shape)))
+        shape = layers[-1].output(shape)
+    flattening: list[Layer] = [GlobalAvgPool(), Flatten()] if norms else [Flatten()]
+    layers.append(draw(st.sampled_from(flattening)))
+    (features,) = layers[-1].output(shape)
+    linear = st.builds(Linear, st.integers(2, 20), bias=st.booleans(), activation=st.sampled_from(["relu", None]))
+    for layer in draw(st.lists(linear, min_size=0 if 2 <= features <= 100 else 1, max_size=2)):
+        layers.append(layer)
+        features = layer.features
+    return Network(layers, image, classes=features)
+
+
+@st.composite
+def _convolutions(draw: st.DrawFn, shape: Sequence[int], norms: bool) -> Layer:
+    channels, *sides = shape
+    windows = [(kernel, padding) for kernel in (1, 3, 5, 7) for padding in range(kernel // 2 + 1)]
+    kernel, padding = draw(st.sampled_from([window for window in windows if window[0] <= min(sides) + 2 * window[1]]))
+    depthwise = draw(st.sampled_from([False, False, True]))
+    return Conv(
+        channels if depthwise else draw(st.integers(1, 20)),
+        kernel,
+        stride=draw(st.integers(1, 2)),
+        padding=padding,
+        groups=channels if depthwise else 1,
+        bias=draw(st.booleans()),
+        norm=draw(st.sampled_from(["batch", None])) if norms else None,
+        activation=draw(st.sampled_from(["relu", None])),
+    )
+
+
+def _poolings(shape: Sequence[int]) -> st.SearchStrategy[Layer]:
+    return st.builds(MaxPool, st.integers(1, min(3, *shape[1:])))
+
+
+@st.composite
+def batches(draw: st.DrawFn, network: Network) -> int:
+    """From 1 to 40 images, fewer for a network that is large."""
+    return draw(st.integers(1, max(1, min(40, 200_000 // sum(map(prod, network.shapes()))))))
+
+
+# Modules to compare
+
+
+def prepare(module: nn.Module, seed: int) -> None:
+    """Weights as in training; norms with scales, shifts and running statistics that show, some scales negative."""
+    plain.initialise(module, seed)
+    for name, norm in module.named_modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            generator = stream(seed, "norm", name)
+            for tensor, least, most in ((norm.weight, 0.5, 1.5), (norm.bias, -0.5, 0.5), (norm.running_mean, -0.5, 0.5)):
+                assert tensor is not None
+                tensor.data.uniform_(least, most, generator=generator)
+            assert norm.running_var is not None
+            norm.running_var.uniform_(0.5, 1.5, generator=generator)
+            norm.weight.data[torch.rand(norm.weight.shape, generator=generator) < 0.3] *= -1
+
+
+class Masked(nn.Module):
+    """Dropout whose draws are known: (n, elements), false where an activation is dropped."""
+
+    def __init__(self, kept: NDArray[np.bool_], share: float) -> None:
+        super().__init__()
+        self.kept, self.share = torch.from_numpy(kept), share
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.kept.view(x.shape) / (1 - self.share) if self.training else x
+
+
+def twin(network: Network, seed: int, dtype: torch.dtype, masks: Sequence[Masked] = ()) -> nn.Sequential:
+    """The plain module in a precision, with `masks` in place of its dropout."""
+    module = plain.build(network, 0.5 if masks else 0.0, torch.Generator())
+    prepare(module, seed)
+    left = iter(masks)
+    for name, child in module.named_children():
+        if isinstance(child, nn.ReLU):
+            child.inplace = False
+        if isinstance(child, plain.Dropout):
+            setattr(module, name, next(left))
+    assert next(left, None) is None
+    return module.to(dtype)
+
+
+class Outcome(NamedTuple):
+    """What a module makes of a batch: logits, the gradients of its parameters and of its input "x", and its buffers after."""
+
+    logits: Tensor
+    gradients: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+def outcome(module: nn.Module, x: Tensor, cotangent: Tensor, training: bool = True) -> Outcome:
+    """Forward and backward; `cotangent` is the gradient that enters at the logits."""
+    module.train(training)
+    leaf = x.detach().clone().requires_grad_()
+    logits = module(leaf)
+    logits.backward(cotangent.to(logits.dtype))
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters()} | {"x": leaf.grad}
+    missing = [name for name, gradient in gradients.items() if gradient is None]
+    assert not missing
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    return Outcome(logits.detach(), {name: gradient for name, gradient in gradients.items() if gradient is not None}, buffers)
+
+
+# Inputs without kinks
+
+
+class Example(NamedTuple):
+    """Images, the gradient that enters at the logits, and the seed of the weights."""
+
+    x: Tensor
+    cotangent: Tensor
+    seed: int
+
+
+def example(network: Network, images: int, masks: Sequence[Masked] = (), training: bool = True) -> Example:
+    """The first of ten drawn examples that stands clear of kinks; hypothesis draws another network where none does."""
+    for seed in range(10):
+        x = torch.randn(images, *network.input, generator=stream(seed, "x"))
+        single, double = (twin(network, seed, dtype, masks).train(training) for dtype in (torch.float32, torch.float64))
+        if _is_clear(single, double, x, training):
+            return Example(x, torch.randn(images, network.classes, generator=stream(seed, "cotangent")), seed)
+    return reject()
+
+
+@torch.no_grad()
+def _is_clear(single: nn.Sequential, double: nn.Sequential, x: Tensor, training: bool) -> bool:
+    rough, exact = x, x.double()
+    for first, second in zip(single, double, strict=True):
+        rounding = 8 * (rough - exact).abs().max()
+        if isinstance(second, nn.ReLU) and _within(exact, rounding):
+            return False
+        if isinstance(second, nn.MaxPool2d) and _within(_leads(exact, second), rounding):
+            return False
+        if isinstance(second, nn.BatchNorm2d) and training:
+            variance, mean = torch.var_mean(exact, (0, 2, 3), correction=0)
+            if (mean.square() > 25 * variance).any():
+                return False
+        rough, exact = first(rough), second(exact)
+    return True
+
+
+def _within(distances: Tensor, rounding: Tensor) -> bool:
+    """Whether any is near zero; what is exactly zero in double precision is so in single precision too."""
+    return bool(((distances != 0) & (distances.abs() < rounding)).any())
+
+
+def _leads(x: Tensor, pool: nn.MaxPool2d) -> Tensor:
+    """By how much the maximum of each window stands out."""
+    side = pool.kernel_size
+    assert isinstance(side, int)
+    windows = x.unfold(2, side, side).unfold(3, side, side).flatten(4)
+    return windows.topk(2).values.diff() if side > 1 else torch.zeros(1)
+
+
+# Comparison
+
+
+def distance(found: Tensor, expected: Tensor) -> float:
+    """Of two tensors, in norm."""
+    return float((found.double() - expected.double()).norm())
+
+
+def assert_agrees(found: Outcome, expected: Outcome, rough: Outcome) -> None:
+    """Logits, gradients and buffers against those of the twin in double precision.
+
+    Each tensor's gradient within 1e-4 in norm, all parameters' together within 1e-5. But a norm takes away what changes its
+    statistics: of a layer before it, little of the gradient may be left (of a single weight, nothing), with the rounding of
+    what was there. So 3e-6 of the whole gradient are allowed on top, and ten times what `rough` is off: the same outcome of
+    the plain module in single precision.
+    """
+    logits_rounding = 10 * distance(rough.logits, expected.logits)
+    assert distance(found.logits, expected.logits) <= 1e-5 * max(1.0, expected.logits.norm().item()) + logits_rounding
+    assert found.gradients.keys() == expected.gradients.keys()
+    apart, rounding = (
+        {name: of.gradients[name].double() - gradient for name, gradient in expected.gradients.items()} for of in (found, rough)
+    )
+    allowed = 3e-6 * _norm(expected.gradients) + 10 * _norm(rounding)
+    for name, gradient in expected.gradients.items():
+        assert apart[name].norm().item() <= 1e-4 * gradient.norm().item() + allowed, name
+    del apart["x"]
+    assert _norm(apart) <= 1e-5 * _norm({name: expected.gradients[name] for name in apart}) + 10 * _norm(rounding)
+    for name, buffer in expected.buffers.items():
+        assert distance(found.buffers[name], buffer) <= 1e-5 * max(1.0, buffer.double().norm().item()), name
+
+
+def _norm(tensors: Mapping[str, Tensor]) -> float:
+    """Of all numbers of these tensors together."""
+    return hypot(*(tensor.norm().item() for tensor in tensors.values()))
