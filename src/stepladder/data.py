@@ -70,8 +70,9 @@ def _read(folder: Path, classes: int) -> Dataset:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr(array.shape).encode())
-        digest.update(array)
-    return Dataset(*arrays, digest.hexdigest())
+        digest.update(array.data)
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset(train_images, train_labels, test_images, test_labels, digest.hexdigest())
 
 
 def _find(folder: Path, name: str) -> Path:

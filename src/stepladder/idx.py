@@ -23,11 +23,11 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     raw = _bytes(path)
     header = 4 + 4 * dimensions
     expected = 0x0800 + dimensions  # two zero bytes, 8 for unsigned bytes, the number of dimensions
+    if len(raw) >= 4 and (magic := int.from_bytes(raw[:4], "big")) != expected:
+        raise DataError(f"{path}: wrong magic number: found {magic:#010x}, expected {expected:#010x}")
     if len(raw) < header:
         raise DataError(f"{path}: truncated: it has {len(raw)} bytes, expected a header of {header}")
-    magic, *shape = struct.unpack_from(f">{1 + dimensions}I", raw)
-    if magic != expected:
-        raise DataError(f"{path}: wrong magic number: found {magic:#010x}, expected {expected:#010x}")
+    shape = struct.unpack_from(f">{dimensions}I", raw, 4)
     size = int(np.prod(shape, dtype=object))
     if len(raw) - header != size:
         kind = "truncated" if len(raw) - header < size else "longer than its header says"

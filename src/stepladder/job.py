@@ -14,7 +14,7 @@ class Setup:
 
     runs: Path
     data: Path | None = None
-    engine: str = "torch"
+    engine: str = "native"
     device: str = "cpu"
     threads: int = 1
 

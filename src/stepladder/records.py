@@ -169,11 +169,11 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        return Checkpoint([Epoch(**epoch) for epoch in json.loads(metadata["history"])], int(metadata["threads"]), arrays)
     except FileNotFoundError:
         return None
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path}: not a readable checkpoint ({error}); delete it to train the run anew") from None
-    return Checkpoint([Epoch(**epoch) for epoch in json.loads(metadata["history"])], int(metadata["threads"]), arrays)
 
 
 def progress(folder: Path) -> list[Epoch]:

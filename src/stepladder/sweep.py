@@ -59,7 +59,7 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
     pending: set[Future[Path]] = set(futures)
     while pending:
         done, pending = wait(pending, timeout=poll)
-        for future in done:
+        for future in [future for future in futures if future in done]:
             job = futures[future]
             if reason := _failure(future):
                 failures.append(Failure(job, reason))
@@ -67,7 +67,14 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
                 record = records.read(future.result())
                 recorded.append(Run(job, record.history, record.status))
         running = [futures[future] for future in futures if future in pending and future.running()]
-        yield Progress([Run(job, records.progress(job.folder), "running") for job in running], list(recorded), list(failures))
+        yield Progress([Run(job, _history(job), "running") for job in running], list(recorded), list(failures))
+
+
+def _history(job: Job) -> list[Epoch]:
+    try:
+        return records.progress(job.folder)
+    except records.RecordError:
+        return []  # its worker finds the same damage, and that run alone fails by it
 
 
 def _train(job: Job) -> Path:

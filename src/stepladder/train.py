@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -13,24 +14,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stepladder import data, records
-from stepladder.augment import draw_maps, normalise, resample
-from stepladder.engine import plain
+from stepladder.augment import draw_maps
+from stepladder.engine import native, plain
 from stepladder.environment import environment
 from stepladder.job import Job
 from stepladder.records import Checkpoint, Epoch, Record
 from stepladder.spec import Recipe, to_data
 from stepladder.streams import stream, stream_seed
 
+ENGINES = {"native": native, "torch": plain}
+
 
 class Images(NamedTuple):
     """Grey levels (n, height, width), uint8, with labels (n,), int64, on the run's device; mean and deviation of training."""
 
+    engine: ModuleType
     train: Tensor
     train_labels: Tensor
     test: Tensor
     test_labels: Tensor
     mean: float
     std: float
+
+    def batch(self, grey: Tensor, chosen: Tensor, maps: Tensor | None = None) -> Tensor:
+        """The chosen images as the network takes them: mapped, normalised, (chosen, 1, height, width)."""
+        found: Tensor = self.engine.batch(grey, chosen, maps, self.mean, self.std)
+        return found
 
 
 class Diverged(ArithmeticError):
@@ -52,17 +61,18 @@ def train(job: Job) -> Path:
 
 def _train(job: Job, dataset: data.Dataset) -> None:
     network, recipe, setup, folder = job.step.network, job.step.recipe, job.setup, job.folder
+    engine = ENGINES[setup.engine]
     records.clear_leftovers(folder)
     checkpoint = records.read_checkpoint(folder)
     threads = checkpoint.threads if checkpoint else setup.threads  # another number of threads would give other bits
-    torch.set_num_threads(threads)
+    engine.use_threads(threads)
     torch.use_deterministic_algorithms(True)
 
     arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
     train_images, train_labels, test_images, test_labels = (torch.from_numpy(array).to(setup.device) for array in arrays)
-    images = Images(train_images, train_labels.long(), test_images, test_labels.long(), *dataset.normalisation())
+    images = Images(engine, train_images, train_labels.long(), test_images, test_labels.long(), *dataset.normalisation())
     dropout = torch.Generator(setup.device)
-    model = plain.build(network, recipe.dropout, dropout)
+    model = engine.build(network, recipe.dropout, dropout)
     plain.initialise(model, job.seed)
     model.to(setup.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
@@ -128,10 +138,8 @@ def fit(
         loss_sum = torch.zeros((), dtype=torch.float64, device=order.device)
         correct = torch.zeros((), dtype=torch.int64, device=order.device)
         for chosen in order.split(recipe.batch_size):
-            batch = images.train[chosen]
-            batch = normalise(batch if maps is None else resample(batch, maps[chosen]), images.mean, images.std)
             labels = images.train_labels[chosen]
-            logits = model(batch)
+            logits = model(images.batch(images.train, chosen, None if maps is None else maps[chosen]))
             loss = functional.cross_entropy(logits, labels)
             optimizer.zero_grad()
             loss.backward()
@@ -161,7 +169,9 @@ def fit(
 def infer(model: nn.Module, grey: Tensor, images: Images, batch_size: int = 1000) -> Tensor:
     """Logits (n, classes) of grey levels (n, height, width), with running statistics and without dropout."""
     model.eval()
-    return torch.cat([model(normalise(batch, images.mean, images.std)) for batch in grey.split(batch_size)])
+    return torch.cat(
+        [model(images.batch(grey, chosen)) for chosen in torch.arange(len(grey), device=grey.device).split(batch_size)]
+    )
 
 
 def _confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:

@@ -29,18 +29,23 @@ class Workers(ThreadPoolExecutor):
         return super().submit(self._in_process, task, args, kwargs)
 
     def _in_process(self, task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            future = self._pool().submit(task, *args, **kwargs)
+        except BrokenProcessPool:  # its process died in an earlier task or between two: that costs this one nothing
+            del self._own.pool
+            future = self._pool().submit(task, *args, **kwargs)
+        return future.result()
+
+    def _pool(self) -> ProcessPoolExecutor:
         if not hasattr(self._own, "pool"):
             self._own.pool = ProcessPoolExecutor(1, self._context, _start, (self._reader,))
-        try:
-            return self._own.pool.submit(task, *args, **kwargs).result()
-        except BrokenProcessPool:
-            del self._own.pool
-            raise
+        pool: ProcessPoolExecutor = self._own.pool
+        return pool
 
     def kill(self) -> None:
         """End every process now; tasks under way fail, waiting ones are cancelled."""
-        self._writer.close()
         self.shutdown(wait=False, cancel_futures=True)
+        self._writer.close()
 
 
 def _start(parent: Connection) -> None:

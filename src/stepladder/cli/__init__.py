@@ -9,7 +9,7 @@ import typer
 
 from stepladder import __version__, ladders
 from stepladder.cli import tables
-from stepladder.engine import NUMERICS
+from stepladder.engine import identity
 from stepladder.spec import Ladder, SpecError, Step, UserError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LadderName = Annotated[
 ]
 Runs = Annotated[Path, typer.Option(help="The folder of records.")]
 Data = Annotated[Path | None, typer.Option(help="A folder with MNIST's four IDX files; left out: the embedded MNIST.")]
-Engine = Annotated[str, typer.Option(help=f"What trains: {', '.join(NUMERICS)}.")]
+Engine = Annotated[str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")]
 Device = Annotated[str, typer.Option(help="Where it trains: cpu or cuda.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every step, instead of its own.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data instead of text.")]
@@ -67,7 +67,7 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one run; given alone: one run at a time.")] = None,
     runs: Runs = Path("runs"),
     data: Data = None,
-    engine: Engine = "torch",
+    engine: Engine = None,
     device: Device = "cpu",
 ) -> None:
     """Train what is missing, then write the report. Interrupted at any moment, the same command goes on."""
@@ -77,7 +77,7 @@ def run(
     loaded = _load(ladder, epochs)
     if violations := loaded.violations():
         raise SpecError(f"ladder {loaded.name!r} breaks its budget: {'; '.join(violations)}")
-    chosen = [loaded.step(id.strip()) for id in steps.split(",")] if steps else loaded.steps
+    chosen = [loaded.step(name.strip()) for name in steps.split(",")] if steps else loaded.steps
     planned = len(chosen) * seeds
     workers = workers or (1 if threads else min(cores(), planned))
     # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
@@ -95,7 +95,7 @@ def report(
     epochs: Epochs = None,
     runs: Runs = Path("runs"),
     data: Data = None,
-    engine: Engine = "torch",
+    engine: Engine = None,
     device: Device = "cpu",
 ) -> None:
     """Write report.html, report.md and report.json from the records there are."""
@@ -135,13 +135,15 @@ def _load(name: str, epochs: int | None) -> Ladder:
     return loaded.with_epochs(epochs) if epochs else loaded
 
 
-def _setup(runs: Path, data: Path | None, engine: str, device: str, threads: int = 1) -> "Setup":
+def _setup(runs: Path, data: Path | None, engine: str | None, device: str, threads: int = 1) -> "Setup":
     from stepladder.job import Setup
 
-    if engine not in NUMERICS:
-        raise SpecError(f"unknown engine {engine!r}: expected {' or '.join(NUMERICS)}")
+    engine = engine or ("native" if device == "cpu" else "torch")
+    identity(engine, device)
     if device not in ("cpu", "cuda"):
         raise SpecError(f"unknown device {device!r}: expected cpu or cuda")
+    if engine == "native" and device != "cpu":
+        raise SpecError(f"the native engine runs on cpu, not on {device}: choose --engine torch")
     return Setup(runs, data, engine, device, threads)
 
 
@@ -162,10 +164,10 @@ def _sweep(jobs: "list[Job]", workers: int) -> bool:
     try:
         end = live.show(sweep(todo, executor), todo)
     except KeyboardInterrupt:
-        executor.kill()
         print("\nInterrupted. The same command goes on after the last whole epoch of each run.", file=sys.stderr)
         raise typer.Exit(130) from None
-    executor.shutdown()
+    finally:
+        executor.kill()  # after a sweep's end none is busy; after anything else none may go on unseen
     for run in end.recorded:
         if run.status == "diverged":
             print(f"{run.job} diverged: its loss was not finite in epoch {len(run.history) + 1}.", file=sys.stderr)

@@ -1,0 +1,101 @@
+"""What several test files share: one torch thread, a small real MNIST on disk, and drawn networks."""
+
+import gzip
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, SpecError, data
+from stepladder.spec import Layer
+
+# The same examples every time, however slow and busy the machine is.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def idx_bytes(array: NDArray[np.uint8]) -> bytes:
+    """The array as an IDX file."""
+    return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+def write_idx_folder(folder: Path, arrays: Sequence[NDArray[np.uint8]], *, compressed: bool = False) -> Path:
+    """The four files of a data set, under MNIST's names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(IDX_NAMES, arrays, strict=True):
+        raw = idx_bytes(array)
+        (folder / (f"{name}.gz" if compressed else name)).write_bytes(gzip.compress(raw, 1) if compressed else raw)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first 2,000 training and 500 test images of MNIST."""
+    mnist = data.load()
+    arrays = (mnist.train_images[:2000], mnist.train_labels[:2000], mnist.test_images[:500], mnist.test_labels[:500])
+    return write_idx_folder(tmp_path_factory.mktemp("small-mnist"), arrays)
+
+
+@pytest.fixture(scope="session")
+def small_network() -> Network:
+    """A network that trains on `small_mnist` in a fraction of a second an epoch."""
+    return Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    """Valid networks of up to five convolutions and poolings, with each kind of head, on small images of any shape."""
+    shape: tuple[int, ...] = (draw(st.integers(1, 4)), draw(st.integers(3, 12)), draw(st.integers(3, 12)))
+    image, layers = (shape[0], shape[1], shape[2]), list[Layer]()
+    for _ in range(draw(st.integers(0, 5))):
+        layer = draw(_convolutions(shape[0]) | _poolings())
+        try:
+            shape = layer.output(shape)
+        except SpecError:
+            break  # the window no longer fits: on to the head
+        layers.append(layer)
+    head = draw(st.sampled_from(["pooled", "flat", "hidden"]))
+    if head == "pooled":
+        layers += [Conv(3, kernel=1, norm=None, activation=None), GlobalAvgPool()]
+    elif head == "flat":
+        layers += [Flatten(), Linear(3, bias=draw(st.booleans()))]
+    else:
+        layers += [GlobalAvgPool(), Linear(5, activation="relu"), Linear(3)]
+    return Network(layers, input=image, classes=3)
+
+
+def _convolutions(channels: int) -> st.SearchStrategy[Layer]:
+    groups = st.sampled_from([divisor for divisor in range(1, channels + 1) if channels % divisor == 0])
+
+    @st.composite
+    def conv(draw: st.DrawFn) -> Layer:
+        divisor = draw(groups)
+        return Conv(
+            divisor * draw(st.integers(1, 3)),
+            kernel=draw(st.integers(1, 4)),
+            stride=draw(st.integers(1, 2)),
+            padding=draw(st.integers(0, 2)),
+            groups=divisor,
+            bias=draw(st.booleans()),
+            norm=draw(st.sampled_from(["batch", None])),
+            activation=draw(st.sampled_from(["relu", None])),
+        )
+
+    return conv()
+
+
+def _poolings() -> st.SearchStrategy[Layer]:
+    return st.builds(MaxPool, st.integers(2, 3), st.none() | st.integers(1, 3), st.integers(0, 1))

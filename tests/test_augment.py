@@ -1,0 +1,178 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from stepladder import Affine, data
+from stepladder.augment import draw_maps, normalise, resample
+from stepladder.streams import stream
+
+seeds = st.integers(0, 1000)
+sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+def one_map(*rows: tuple[float, float, float]) -> Tensor:
+    return torch.tensor([rows], dtype=torch.float32)
+
+
+def noise(height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (1, height, width), dtype=torch.uint8, generator=stream(seed, "test"))
+
+
+def assert_same_grey(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected.float(), rtol=0, atol=0.02)  # of 255
+
+
+# Resampling: maps made by hand
+
+
+@given(sizes, seeds)
+def test_the_identity_changes_nothing(size: tuple[int, int], seed: int) -> None:
+    images = noise(*size, seed)
+    assert_same_grey(resample(images, one_map((1, 0, 0), (0, 1, 0))), images)
+
+
+@given(size=st.integers(1, 12), seed=seeds)
+def test_a_quarter_turn_is_rot90(size: int, seed: int) -> None:
+    images = noise(size, size, seed)
+    assert_same_grey(resample(images, one_map((0, 1, 0), (-1, 0, 0))), images.rot90(-1, (1, 2)))
+    assert_same_grey(resample(images, one_map((0, -1, 0), (1, 0, 0))), images.rot90(1, (1, 2)))
+
+
+def test_a_quarter_turn_of_an_image_that_is_not_square_keeps_pixels_square() -> None:
+    images = noise(4, 8)
+    turned = resample(images, one_map((0, 1, 0), (-1, 0, 0)))
+    assert_same_grey(turned[:, :, 2:6], images[:, :, 2:6].rot90(-1, (1, 2)))  # the central square turns as in a square image
+    assert_same_grey(turned[:, :, [0, 1, 6, 7]], torch.zeros(1, 4, 4))
+
+
+@given(size=sizes, by=st.tuples(st.integers(-3, 3), st.integers(-3, 3)), seed=seeds)
+def test_a_whole_shift_moves_pixels_and_fills_with_background(size: tuple[int, int], by: tuple[int, int], seed: int) -> None:
+    images, (height, width), (x, y) = noise(*size, seed), size, by
+    padded = torch.nn.functional.pad(images, (3, 3, 3, 3))
+    expected = padded[:, 3 + y : 3 + y + height, 3 + x : 3 + x + width]
+    assert_same_grey(resample(images, one_map((1, 0, x), (0, 1, y))), expected)
+
+
+def test_half_a_shift_is_the_mean_of_two_pixels() -> None:
+    images = torch.tensor([[[0, 100, 40, 200]]], dtype=torch.uint8)
+    assert_same_grey(resample(images, one_map((1, 0, 0.5), (0, 1, 0))), torch.tensor([[[50, 70, 120, 100]]]))
+
+
+def test_an_image_twice_as_large_shows_its_middle() -> None:
+    images = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    images[:, 2:6, 2:6] = 200
+    assert_same_grey(resample(images, one_map((0.5, 0, 0), (0, 0.5, 0)))[:, 1:7, 1:7], torch.full((1, 6, 6), 200))
+
+
+def test_the_corners_of_a_turned_image_are_background() -> None:
+    images = torch.full((1, 28, 28), 255, dtype=torch.uint8)
+    turned = resample(images, one_map((math.sqrt(0.5), math.sqrt(0.5), 0), (-math.sqrt(0.5), math.sqrt(0.5), 0)))
+    corners = turned[0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.tolist() == [0, 0, 0, 0]
+    assert_same_grey(turned[:, 10:18, 10:18], torch.full((1, 8, 8), 255))
+
+
+def test_every_image_has_a_map_of_its_own() -> None:
+    images = noise(6, 6).repeat(2, 1, 1)
+    found = resample(images, torch.cat([one_map((1, 0, 0), (0, 1, 0)), one_map((1, 0, 1), (0, 1, 0))]))
+    assert_same_grey(found[0], images[0])
+    assert_same_grey(found[1, :, :-1], images[1, :, 1:])
+
+
+# Drawing maps
+
+augmentations = st.builds(
+    Affine, rotate=st.floats(0.5, 179), shift=st.floats(0, 5), scale=st.floats(0, 0.9), shear=st.floats(0, 80)
+)
+
+
+@given(augmentation=st.builds(Affine, rotate=st.floats(0.5, 179)), seed=seeds)
+def test_rotations_are_rotations_within_the_angle(augmentation: Affine, seed: int) -> None:
+    maps = draw_maps(augmentation, 50, stream(seed)).double()
+    linear = maps[:, :, :2]
+    torch.testing.assert_close(linear @ linear.mT, torch.eye(2).double().expand(50, 2, 2), rtol=0, atol=1e-6)
+    torch.testing.assert_close(torch.linalg.det(linear), torch.ones(50).double(), rtol=0, atol=1e-6)
+    angles = torch.atan2(maps[:, 0, 1], maps[:, 0, 0]).rad2deg()
+    assert angles.abs().max() <= augmentation.rotate + 1e-4
+    assert angles.min() < 0 < angles.max()  # both ways
+    assert not maps[:, :, 2].any()
+
+
+@given(augmentation=st.builds(Affine, shift=st.floats(0.1, 10)), seed=seeds)
+def test_shifts_are_within_their_pixels_along_both_axes(augmentation: Affine, seed: int) -> None:
+    maps = draw_maps(augmentation, 50, stream(seed))
+    assert torch.equal(maps[:, :, :2], torch.eye(2).expand(50, 2, 2))
+    assert maps[:, :, 2].abs().max() <= augmentation.shift + 1e-5
+    assert (maps[:, :, 2].amin(0) < 0).all()
+    assert (maps[:, :, 2].amax(0) > 0).all()
+    assert not torch.equal(maps[:, 0, 2], maps[:, 1, 2])
+
+
+@given(augmentation=st.builds(Affine, scale=st.floats(0.05, 0.9)), seed=seeds)
+def test_scales_are_within_their_fraction(augmentation: Affine, seed: int) -> None:
+    maps = draw_maps(augmentation, 50, stream(seed))
+    factors = 1 / maps[:, 0, 0]  # maps go from output to input
+    assert torch.equal(maps[:, :, :2], maps[:, 0, 0, None, None] * torch.eye(2))
+    assert 1 - augmentation.scale - 1e-5 <= factors.min() < 1 < factors.max() <= 1 + augmentation.scale + 1e-5
+
+
+@given(augmentation=st.builds(Affine, shear=st.floats(0.5, 80)), seed=seeds)
+def test_shears_slant_by_at_most_their_angle_and_keep_areas(augmentation: Affine, seed: int) -> None:
+    maps = draw_maps(augmentation, 50, stream(seed))
+    angles = maps[:, 0, 1].double().atan().rad2deg()
+    assert angles.min() < 0 < angles.max()
+    assert angles.abs().max() <= augmentation.shear + 1e-4
+    assert torch.equal(maps[:, [0, 1, 1], [0, 0, 1]], torch.tensor([1.0, 0, 1]).expand(50, 3))
+
+
+@given(augmentations, seeds)
+def test_the_whole_map_is_the_product_of_its_parts(augmentation: Affine, seed: int) -> None:
+    def part(**values: float) -> Tensor:
+        if not any(values.values()):
+            return torch.eye(2, dtype=torch.float64).expand(20, 2, 2)
+        return draw_maps(Affine(**values), 20, stream(seed)).double()[:, :, :2]
+
+    whole = draw_maps(augmentation, 20, stream(seed)).double()[:, :, :2]
+    parts = part(rotate=augmentation.rotate) @ part(shear=augmentation.shear) @ part(scale=augmentation.scale)
+    torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-4)
+
+
+def test_draws_fill_their_range_evenly() -> None:
+    shifts = draw_maps(Affine(shift=2), 20_000, stream(0))[:, 0, 2]
+    quarters = torch.histc(shifts, bins=4, min=-2, max=2) / len(shifts)
+    torch.testing.assert_close(quarters, torch.full((4,), 0.25), rtol=0, atol=0.02)
+
+
+def test_rotations_stay_as_they_were_when_a_shift_is_added() -> None:
+    alone = draw_maps(Affine(rotate=15), 100, stream(0, "augmentation", 0))
+    both = draw_maps(Affine(rotate=15, shift=2), 100, stream(0, "augmentation", 0))
+    assert torch.equal(both[:, :, :2], alone[:, :, :2])
+    assert both[:, :, 2].any()
+
+
+def test_maps_repeat_with_their_stream() -> None:
+    augmentation = Affine(rotate=15, shift=2, scale=0.1, shear=5)
+    assert torch.equal(draw_maps(augmentation, 10, stream(3)), draw_maps(augmentation, 10, stream(3)))
+    assert not torch.equal(draw_maps(augmentation, 10, stream(3)), draw_maps(augmentation, 10, stream(4)))
+
+
+# Normalising
+
+
+def test_the_training_images_have_mean_0_and_deviation_1(small_mnist: Path) -> None:
+    mnist = data.load(small_mnist)
+    batch = normalise(torch.from_numpy(mnist.train_images), *mnist.normalisation())
+    assert batch.shape == (2000, 1, 28, 28)
+    assert batch.dtype == torch.float32
+    assert batch.double().mean().item() == pytest.approx(0, abs=1e-5)
+    assert batch.double().std().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_grey_levels_become_fractions_before_the_mean_is_removed() -> None:
+    images = torch.tensor([[[0, 51], [102, 255]]], dtype=torch.uint8)
+    torch.testing.assert_close(normalise(images, 0.2, 0.5), torch.tensor([[[[-0.4, 0], [0.4, 1.6]]]]))

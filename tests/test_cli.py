@@ -1,0 +1,219 @@
+"""The command line, as a person types it: real processes, exit codes, what is printed where."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stepladder import __version__
+
+LADDER = """
+from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
+
+tiny = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
+plain = Step("Plain", network=tiny, recipe=Recipe(epochs=2, batch_size=100), target="Learn.")
+dropout = plain.then("Dropout", dropout=0.1, target="Learn less by heart.")
+ladder = Ladder("tiny", budget=Budget(parameters=5_000, epochs=5, accuracy=0.5), steps=[plain, dropout])
+"""
+
+
+def stepladder(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stepladder", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.py").write_text(LADDER)
+    return tmp_path
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """The message of a command that was refused: one line on stderr, exit code 2, no traceback."""
+    assert result.returncode == 2, result
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_help_lists_the_commands() -> None:
+    result = stepladder("--help")
+    assert result.returncode == 0
+    for command in ("run", "report", "show", "list"):
+        assert command in result.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; import stepladder.cli; print([name for name in ('torch', 'numpy', 'scipy', 'jinja2') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_version_is_the_package_s() -> None:
+    assert stepladder("--version").stdout.strip() == __version__
+
+
+def test_list_names_the_built_in_ladder() -> None:
+    assert "mnist" in stepladder("list").stdout
+    (found,) = (ladder for ladder in json.loads(stepladder("list", "--json").stdout) if ladder["ladder"] == "mnist")
+    assert found["steps"] == ["0", "A1", "A2", "A3", "A4", "B1", "B2", "B3", "B4"]
+    assert found["budget"] == {"parameters": 10_000, "epochs": 15, "accuracy": 0.994, "hold": 5}
+
+
+def test_show_prints_a_step_s_layers_as_data() -> None:
+    found = json.loads(stepladder("show", "mnist", "A1", "--json").stdout)
+    assert found["step"] == "A1"
+    assert found["parameters"] == 9060 == sum(layer["parameters"] for layer in found["layers"])
+    assert found["macs"] == sum(layer["macs"] for layer in found["layers"])
+    assert found["layers"][2] == {
+        "operation": "maxpool", "input": [7, 24, 24], "output": [7, 12, 12], "kernel": 2, "padding": 0, "stride": 2,
+        "parameters": 0, "macs": 0, "jump_in": 1, "jump_out": 2, "rf_in": 5, "rf_out": 6,
+    }  # fmt: skip
+
+
+def test_show_prints_the_steps_of_a_ladder_and_the_layers_of_a_step(folder: Path) -> None:
+    ladder = stepladder("show", "tiny.py", folder=folder).stdout
+    assert "Dropout" in ladder
+    assert "5,000 parameters" in ladder
+    step = stepladder("show", "tiny.py", "dropout", folder=folder).stdout
+    assert "global average pool" in step
+    assert "2,732" in step  # the total of all layers
+
+
+def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small_mnist: Path) -> None:
+    command = ("run", "tiny.py", "--data", str(small_mnist))
+    first = stepladder(*command, folder=folder)
+    assert first.returncode == 0, first.stderr
+    assert "plain seed 0" in first.stdout
+    assert "epoch  2/2" in first.stdout
+    for name in ("report.html", "report.md", "report.json"):
+        assert f"wrote {Path('runs/tiny') / name}" in first.stdout
+        assert (folder / "runs/tiny" / name).stat().st_size
+    report = (folder / "runs/tiny/report.json").read_text()
+    assert [step["n"] for step in json.loads(report)["steps"]] == [1, 1]
+
+    runs = {path: path.read_bytes() for path in folder.glob("runs/*/0/run.json")}
+    assert len(runs) == 2
+    second = stepladder(*command, folder=folder)
+    assert "2 of 2 runs are recorded" in second.stdout
+    assert {path: path.read_bytes() for path in folder.glob("runs/*/0/run.json")} == runs
+    assert (folder / "runs/tiny/report.json").read_text() == report
+
+    rewritten = stepladder("report", "tiny.py", "--data", str(small_mnist), folder=folder)
+    assert rewritten.returncode == 0
+    assert (folder / "runs/tiny/report.json").read_text() == report
+
+
+def test_run_takes_steps_seeds_epochs_and_threads(folder: Path, small_mnist: Path) -> None:
+    options = ("--steps", "dropout", "--seeds", "2", "--epochs", "1", "--threads", "1", "--engine", "torch", "--runs", "elsewhere")
+    result = stepladder("run", "tiny.py", "--data", str(small_mnist), *options, folder=folder)
+    assert result.returncode == 0, result.stderr
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("elsewhere/*/*/run.json"))]
+    assert [(run["step"], run["seed"], run["epochs"], run["environment"]["engine"]) for run in found] == [
+        ("dropout", 0, 1, "torch"),
+        ("dropout", 1, 1, "torch"),
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, small_mnist: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "stepladder",
+        "run",
+        "tiny.py",
+        "--data",
+        str(small_mnist),
+        "--epochs",
+        "5",
+        "--engine",
+        "torch",
+    ]
+    whole = subprocess.run([*command, "--runs", "whole"], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert whole.returncode == 0, whole.stderr
+
+    started = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("runs/*/0.checkpoint")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+    _, error = started.communicate(timeout=30)
+    if started.returncode != 0:  # it may have been done by then; the other tests would not notice either
+        assert started.returncode == 130
+        assert "The same command goes on" in error
+        assert "Traceback" not in error
+
+    assert subprocess.run(command, cwd=folder, capture_output=True, timeout=120).returncode == 0
+    weights = [[path.read_bytes() for path in sorted(folder.glob(f"{runs}/*/0/weights.safetensors"))] for runs in ("whole", "runs")]
+    assert len(weights[0]) == 2
+    assert weights[0] == weights[1]
+    assert not list(folder.glob("runs/*/*tmp*"))
+
+
+def test_a_diverged_run_is_told_and_recorded_and_the_others_go_on(folder: Path, small_mnist: Path) -> None:
+    text = LADDER.replace('dropout=0.1, target="Learn less by heart."', "learning_rate=1e38")
+    (folder / "steep.py").write_text(text)
+    result = stepladder("run", "steep.py", "--data", str(small_mnist), folder=folder)
+    assert result.returncode == 0
+    assert "dropout seed 0 diverged: its loss was not finite in epoch 1." in result.stderr
+    assert {json.loads(path.read_text())["status"] for path in folder.glob("runs/*/0/run.json")} == {"finished", "diverged"}
+
+
+def test_a_failed_run_is_reported_at_the_end_and_costs_the_others_nothing(folder: Path, small_mnist: Path) -> None:
+    first = stepladder("run", "tiny.py", "--data", str(small_mnist), "--steps", "plain", folder=folder)
+    assert first.returncode == 0
+    (run,) = folder.glob("runs/plain-*/0")
+    checkpoint = run.with_name("1.checkpoint")
+    checkpoint.write_bytes(b"not a checkpoint")
+    result = stepladder("run", "tiny.py", "--data", str(small_mnist), "--seeds", "2", folder=folder)
+    assert result.returncode == 1
+    assert "plain seed 1 failed" in result.stderr
+    assert str(checkpoint.relative_to(folder)) in result.stderr
+    assert [step["n"] for step in json.loads((folder / "runs/tiny/report.json").read_text())["steps"]] == [1, 2]
+
+
+def test_mistakes_are_refused_with_what_was_found_and_expected(folder: Path) -> None:
+    assert "no ladder 'nope': expected mnist" in refused(stepladder("run", "nope"))
+    assert "missing.py: file not found" in refused(stepladder("show", "missing.py"))
+    assert "no step 'Z'; its steps are plain, dropout" in refused(stepladder("run", "tiny.py", "--steps", "Z", folder=folder))
+    assert "unknown engine 'jax': expected native or torch" in refused(
+        stepladder("run", "tiny.py", "--engine", "jax", folder=folder)
+    )
+    assert "native engine runs on cpu" in refused(
+        stepladder("run", "tiny.py", "--engine", "native", "--device", "cuda", folder=folder)
+    )
+    assert "9 epochs, the budget allows 5" in refused(stepladder("run", "tiny.py", "--epochs", "9", folder=folder))
+    assert "nowhere: no such folder" in refused(stepladder("run", "tiny.py", "--data", "nowhere", folder=folder))
+    assert "--seeds" in refused(stepladder("run", "tiny.py", "--seeds", "0", folder=folder))
+    assert not list(folder.glob("runs/*/*/run.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ladder = 3", "expected it to define `ladder`, a Ladder; found int"),
+        ("x = 1", "found nothing of that name"),
+        ("x = (", "bad.py, line 1"),
+        ("\nx = missing", "bad.py, line 2: NameError"),
+        ("from stepladder import Conv\nConv(0)", "bad.py, line 2: Conv(channels=0"),
+    ],
+)
+def test_a_ladder_file_that_fails_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    assert message in refused(stepladder("show", "bad.py", folder=tmp_path))
+
+
+def test_a_budget_that_is_broken_is_refused_before_anything_is_trained(folder: Path) -> None:
+    (folder / "big.py").write_text(LADDER.replace("parameters=5_000", "parameters=2_000"))
+    message = refused(stepladder("run", "big.py", folder=folder))
+    assert "step plain has 2,732 parameters, the budget allows 2,000" in message
+    assert not (folder / "runs").exists()

@@ -1,0 +1,198 @@
+import pytest
+import torch
+from conftest import networks
+from hypothesis import given
+from torch import Tensor, nn
+
+from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, engine, ladders
+from stepladder.engine import plain
+from stepladder.streams import stream
+
+SKELETON = ladders.load("mnist").step("0").network
+A = ladders.load("mnist").step("A1").network
+
+
+def build(network: Network, dropout: float = 0.0) -> nn.Sequential:
+    return plain.build(network, dropout, torch.Generator())
+
+
+def initialised(network: Network, seed: int) -> dict[str, Tensor]:
+    module = build(network)
+    plain.initialise(module, seed)
+    return dict(module.named_parameters())
+
+
+def names(network: Network, dropout: float = 0.0) -> list[str]:
+    return [name for name, _ in build(network, dropout).named_children()]
+
+
+# The plain module of a network
+
+
+@given(networks())
+def test_the_module_has_the_networks_shapes_and_parameters(network: Network) -> None:
+    module = build(network).eval()
+    assert sum(parameter.numel() for parameter in module.parameters()) == network.parameters
+    assert module(torch.zeros(2, *network.input)).shape == (2, network.classes)
+
+
+@given(networks())
+def test_the_module_passes_through_every_shape_that_the_network_tells(network: Network) -> None:
+    x, seen = torch.zeros(2, *network.input), [(2, *network.input)]
+    for module in build(network).eval():
+        x = module(x)
+        seen.append(tuple(x.shape))
+    assert {(2, *shape) for shape in network.shapes()} <= set(seen)
+
+
+def test_layers_are_named_by_kind_and_number() -> None:
+    assert names(Network([Conv(4), Conv(4, norm=None), MaxPool(2), Flatten(), Linear(8, activation="relu"), Linear(10)])) == [
+        *("conv1", "norm1", "relu1", "conv2", "relu2", "pool1", "flatten1", "linear1", "relu3", "linear2"),
+    ]  # fmt: skip
+
+
+def test_a_convolution_is_followed_by_its_norm_and_relu() -> None:
+    network = Network([Conv(10, kernel=2, stride=3, padding=1), GlobalAvgPool()], input=(2, 6, 5))
+    module = build(network).eval()
+    plain.initialise(module, seed=0)
+    x = torch.randn(3, 2, 6, 5, generator=stream(0))
+    norm = module.get_submodule("norm1")
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.running_mean, norm.running_var = torch.full((10,), 0.1), torch.full((10,), 4.0)
+    convolved = nn.functional.conv2d(x, module.get_parameter("conv1.weight"), stride=3, padding=1)
+    expected = ((convolved - 0.1) / (4 + norm.eps) ** 0.5).relu().mean((2, 3))
+    torch.testing.assert_close(module(x), expected)
+
+
+def test_max_pooling_and_linear_layers_are_torchs() -> None:
+    network = Network([MaxPool(3, stride=2, padding=1), Flatten(), Linear(3, activation="relu")], input=(2, 5, 4), classes=3)
+    module = build(network).eval()
+    x = torch.randn(3, 2, 5, 4, generator=stream(0))
+    pooled = nn.functional.max_pool2d(x, 3, stride=2, padding=1).flatten(1)
+    weight, bias = module.get_parameter("linear1.weight"), module.get_parameter("linear1.bias")
+    torch.testing.assert_close(module(x), (pooled @ weight.T + bias).relu())
+
+
+# Initial weights
+
+
+def test_steps_share_the_weights_of_layers_that_agree() -> None:
+    skeleton, a = initialised(SKELETON, seed=7), initialised(A, seed=7)
+    same = {name for name in skeleton.keys() & a.keys() if skeleton[name].shape == a[name].shape}
+    assert {f"conv{number}.weight" for number in range(1, 6)} <= same
+    assert "conv6.weight" not in same
+    for name in same:
+        assert torch.equal(skeleton[name], a[name])
+
+
+def test_dropout_leaves_the_initial_weights_as_they_are() -> None:
+    module = build(A, dropout=0.1)
+    plain.initialise(module, seed=7)
+    without = initialised(A, seed=7)
+    assert module.state_dict().keys() == build(A).state_dict().keys()
+    assert all(torch.equal(parameter, without[name]) for name, parameter in module.named_parameters())
+
+
+def test_seeds_and_layers_have_weights_of_their_own() -> None:
+    network = Network([Conv(5, kernel=1), Conv(5, kernel=1), Conv(5, kernel=1), GlobalAvgPool()], (5, 3, 3), classes=5)
+    drawn = [initialised(network, seed)[f"conv{number}.weight"] for seed in (0, 1) for number in (1, 2, 3)]
+    assert not any(torch.isin(drawn[i], drawn[j]).any() for i in range(6) for j in range(i))
+
+
+def test_initial_weights_do_not_depend_on_the_global_stream() -> None:
+    torch.manual_seed(1)
+    first = initialised(A, seed=0)
+    torch.manual_seed(2)
+    second = initialised(A, seed=0)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_initial_weights_fill_their_bounds() -> None:
+    network = Network([Conv(64, bias=True), Conv(64, groups=64), Flatten(), Linear(10)], input=(3, 9, 9))
+    fan_in = {"conv1": 3 * 9, "conv2": 9, "linear1": 64 * 5 * 5}
+    for name, parameter in initialised(network, seed=0).items():
+        layer, _, kind = name.partition(".")
+        if layer.startswith("norm"):
+            assert parameter.tolist() == [1.0 if kind == "weight" else 0.0] * 64
+            continue
+        bound = fan_in[layer] ** -0.5
+        assert parameter.abs().max() <= bound
+        assert parameter.abs().max() > 0.8 * bound
+        if parameter.numel() > 500:
+            assert parameter.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)  # of a uniform distribution
+            assert parameter.mean().abs() < 0.1 * bound
+
+
+# Dropout
+
+
+def dropped(share: float, seed: int = 0, n: int = 100_000) -> Tensor:
+    return plain.Dropout(share, torch.Generator().manual_seed(seed)).forward(torch.ones(n))
+
+
+@pytest.mark.parametrize("share", [0.043, 0.5, 0.9])
+def test_dropout_drops_its_share_and_scales_the_rest(share: float) -> None:
+    found = dropped(share)
+    assert (found == 0).double().mean().item() == pytest.approx(share, abs=0.006)  # about 4 standard errors at 0.5
+    assert found.unique().tolist() == pytest.approx([0, 1 / (1 - share)])
+    assert found.mean().item() == pytest.approx(1, abs=0.04)
+
+
+def test_dropout_scales_gradients_as_it_scales_activations() -> None:
+    layer, x = plain.Dropout(0.5, torch.Generator().manual_seed(0)), torch.ones(100, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_dropout_is_the_identity_when_not_training_and_draws_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    layer, x = plain.Dropout(0.5, generator).eval(), torch.ones(10)
+    assert torch.equal(layer(x), x)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_dropout_draws_from_its_generator_alone() -> None:
+    torch.manual_seed(1)
+    first = dropped(0.3, seed=5)
+    torch.manual_seed(2)
+    assert torch.equal(dropped(0.3, seed=5), first)
+    assert not torch.equal(dropped(0.3, seed=6), first)
+
+
+def test_dropout_drops_anew_in_every_batch() -> None:
+    layer = plain.Dropout(0.5, torch.Generator().manual_seed(0))
+    assert not torch.equal(layer(torch.ones(100)), layer(torch.ones(100)))
+
+
+def test_dropout_follows_each_activated_convolution_after_its_pooling_and_never_the_answer() -> None:
+    assert names(A, dropout=0.043) == [
+        *("conv1", "norm1", "relu1", "dropout1"),
+        *("conv2", "norm2", "relu2", "pool1", "dropout2"),
+        *("conv3", "norm3", "relu3", "dropout3"),
+        *("conv4", "norm4", "relu4", "dropout4"),
+        *("conv5", "norm5", "relu5", "dropout5"),
+        *("conv6", "norm6", "average1", "flatten1"),
+    ]
+
+
+def test_dropout_follows_no_pooling_of_anything_else() -> None:
+    network = Network([MaxPool(2), Conv(4, activation=None), MaxPool(2), Conv(4), GlobalAvgPool(), Linear(10)])
+    assert names(network, dropout=0.1) == [
+        *("pool1", "conv1", "norm1", "pool2"),
+        *("conv2", "norm2", "relu1", "dropout1", "average1", "flatten1", "linear1"),
+    ]
+
+
+def test_there_is_no_dropout_layer_without_dropout() -> None:
+    assert not any(isinstance(module, plain.Dropout) for module in build(A).modules())
+
+
+# What an engine is called in a fingerprint
+
+
+def test_an_engine_is_identified_by_name_numerics_and_device() -> None:
+    assert engine.identity("torch", "cpu") == f"torch-{engine.NUMERICS['torch']}"
+    assert engine.identity("torch", "cuda") == f"torch-{engine.NUMERICS['torch']}-cuda"

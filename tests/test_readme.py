@@ -1,0 +1,44 @@
+"""The README's code works as printed."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_example_ladder_runs_with_the_commands_printed_below_it(tmp_path: Path, small_mnist: Path) -> None:
+    (code,) = blocks("python")
+    (tmp_path / "my_ladder.py").write_text(code)
+    commands = [
+        line for block in blocks("sh") for line in block.splitlines() if line.startswith("stepladder") and "my_ladder" in line
+    ]
+    assert commands
+    for command in commands:
+        arguments = shlex.split(command, comments=True)[1:]
+        if arguments[0] == "run":
+            arguments += ["--data", str(small_mnist), "--epochs", "1"]
+        subprocess.run([sys.executable, "-m", "stepladder", *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert (tmp_path / "runs/mine/report.html").exists()
+
+
+def test_every_command_of_the_readme_is_a_command() -> None:
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            if line.startswith("stepladder "):
+                command = shlex.split(line, comments=True)[1]
+                subprocess.run([sys.executable, "-m", "stepladder", command, "--help"], check=True, capture_output=True, timeout=60)
+
+
+def test_the_make_targets_of_the_readme_are_in_the_makefile() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    targets = re.findall(r"^make (\w+)", "\n".join(blocks("sh")), flags=re.MULTILINE)
+    assert {"run", "test"} <= set(targets)
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target

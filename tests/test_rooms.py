@@ -1,0 +1,117 @@
+"""The rooms of the package: which there are, what each may import, and what is loaded with it."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import stepladder
+
+ROOMS = (
+    *("__main__", "cli", "report", "page", "analysis", "evidence"),
+    *("sweep", "workers", "train", "job", "engine", "augment", "data", "idx"),
+    *("tracing", "anatomy", "records", "environment", "streams", "ladders", "", "spec"),
+)  # fmt: skip
+"""From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
+
+HOMES = {
+    "typer": {"cli"},
+    "rich": {"cli.live", "cli.tables"},
+    "jinja2": {"page.html"},
+    "markupsafe": {"page.html"},
+    "matplotlib": {"page.charts"},
+    "PIL": {"page.pictures"},
+    "scipy": {"evidence"},
+    "filelock": {"records"},
+    "safetensors": {"records", "train"},
+    "torch": {"augment", "engine.native", "engine.plain", "streams", "tracing", "train"},
+}
+"""The modules that know a foreign library. Numpy may be known by all but the spec."""
+
+SOURCE = Path(stepladder.__file__).parent
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name within it, with its file."""
+    paths = [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.pyi")]
+    return {".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix("__init__").rstrip("."): path for path in paths}
+
+
+MODULES = modules()
+
+
+def imported(path: Path) -> set[str]:
+    """What a module imports anywhere in it, by absolute name: `from a import b` gives `a.b` where that is a module of ours."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            assert node.module
+            ours = {f"{node.module}.{alias.name}" for alias in node.names}
+            submodules = {name for name in ours if name.removeprefix("stepladder.") in MODULES}
+            found |= submodules | ({node.module} if submodules != ours else set())
+    return found
+
+
+IMPORTS = {name: imported(path) for name, path in MODULES.items()}
+
+
+def ours(module: str) -> set[str]:
+    """The modules of this package that a module imports."""
+    return {name.removeprefix("stepladder").lstrip(".") for name in IMPORTS[module] if name.partition(".")[0] == "stepladder"}
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_every_module_is_in_a_room_and_every_room_has_one() -> None:
+    assert {room(module) for module in MODULES} == set(ROOMS)
+
+
+def test_all_that_is_imported_from_the_package_is_there() -> None:
+    assert {name for module in MODULES for name in ours(module)} <= MODULES.keys()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_rooms_below_its_own(module: str) -> None:
+    below = ROOMS[ROOMS.index(room(module)) :]
+    assert {name for name in ours(module) if room(name) not in below} == set()
+
+
+def test_no_modules_import_one_another() -> None:
+    TopologicalSorter({module: ours(module) for module in MODULES}).prepare()  # raises where there is a cycle
+
+
+def test_each_foreign_library_is_known_where_it_belongs() -> None:
+    found: dict[str, set[str]] = {}
+    for module in MODULES:
+        for name in IMPORTS[module]:
+            library = name.partition(".")[0]
+            if library not in sys.stdlib_module_names and library not in ("stepladder", "numpy"):
+                found.setdefault(library, set()).add(module)
+    assert found == HOMES
+
+
+def loaded_with(module: str) -> set[str]:
+    """The top-level modules that importing this one loads in a fresh process."""
+    code = f"import sys; before = set(sys.modules); import {module}; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize("module", ["stepladder.cli", "stepladder.sweep", "stepladder.report", "stepladder.workers"])
+def test_what_only_hands_out_work_or_reads_records_loads_no_torch(module: str) -> None:
+    found = loaded_with(module)
+    assert "stepladder" in found
+    assert "torch" not in found
+
+
+def test_the_public_names_load_nothing_but_the_standard_library() -> None:
+    assert loaded_with("stepladder") - sys.stdlib_module_names == {"stepladder"}

@@ -1,0 +1,145 @@
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+
+from stepladder.workers import Workers
+
+
+def work(marker: Path, released: Path) -> None:
+    """A task that says which process it runs in, and ends when it is released."""
+    marker.with_suffix(".new").write_text(str(os.getpid()))
+    marker.with_suffix(".new").rename(marker)
+    wait_until(released.exists, seconds=120)
+
+
+def marked(marker: Path) -> int:
+    """The process of the task with this marker, once it has begun."""
+    wait_until(marker.exists)
+    return int(marker.read_text())
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (one that nobody has waited for yet counts as ended)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return Path("/proc/self").exists()  # it has ended just now
+
+
+def test_workers_are_an_executor_of_processes() -> None:
+    with Workers(2) as workers:
+        assert isinstance(workers, Executor)
+        assert list(workers.map(math.sqrt, [4, 9, 16])) == [2, 3, 4]
+        assert workers.submit(os.getpid).result() != os.getpid()
+
+
+def test_a_task_that_raises_or_kills_its_process_fails_alone(tmp_path: Path) -> None:
+    with Workers(2) as workers:
+        other = workers.submit(work, tmp_path / "other", tmp_path / "released")
+        raises = workers.submit(math.sqrt, -1)
+        dies = workers.submit(signal.raise_signal, signal.SIGKILL)
+        after = workers.submit(math.sqrt, 25)
+        with pytest.raises(ValueError, match=r"math domain error|expected a nonnegative input"):
+            raises.result()
+        with pytest.raises(BrokenProcessPool):
+            dies.result()
+        assert after.result() == 5
+        assert marked(tmp_path / "other")
+        assert other.running()
+        (tmp_path / "released").touch()
+        other.result()
+
+
+@pytest.fixture
+def _ctrl_c_raises() -> Iterator[None]:
+    """Python's usual handler, also where the tests were started with Ctrl-C ignored, as shells do in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_raises")
+def test_a_task_does_not_notice_ctrl_c(tmp_path: Path) -> None:
+    with Workers(1) as workers:
+        task = workers.submit(work, tmp_path / "busy", tmp_path / "released")
+        os.kill(marked(tmp_path / "busy"), signal.SIGINT)
+        time.sleep(0.2)
+        (tmp_path / "released").touch()
+        assert task.exception() is None
+
+
+def test_a_process_killed_between_two_tasks_is_replaced_and_costs_none() -> None:
+    with Workers(1) as workers:
+        first = workers.submit(os.getpid).result()
+        assert workers.submit(os.getpid).result() == first
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: all(child.pid != first for child in active_children()))
+        time.sleep(1)  # until its pool has surely seen it too
+        assert workers.submit(os.getpid).result() not in (first, os.getpid())
+
+
+def test_leaving_the_workers_ends_their_processes() -> None:
+    with Workers(1) as workers:
+        pid = workers.submit(os.getpid).result()
+    wait_until(lambda: gone(pid), seconds=10)
+
+
+def test_kill_ends_the_processes_and_cancels_what_waits(tmp_path: Path) -> None:
+    with Workers(1) as workers:
+        busy = workers.submit(work, tmp_path / "busy", tmp_path / "never")
+        waiting = workers.submit(math.sqrt, 4)
+        pid = marked(tmp_path / "busy")
+        workers.kill()
+        wait_until(lambda: gone(pid), seconds=10)
+        with pytest.raises(BrokenProcessPool):
+            busy.result(timeout=10)
+        assert waiting.cancelled()
+        workers.kill()  # a second time is nothing new
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from stepladder.workers import Workers
+from test_workers import work
+if __name__ == "__main__":
+    workers = Workers(2)
+    tasks = [workers.submit(work, Path(name), Path(name + "-never")) for name in sys.argv[1:]]
+    time.sleep(120)
+"""
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    markers = [tmp_path / "first", tmp_path / "second"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    parent = subprocess.Popen([sys.executable, script, *markers], env=environment)
+    try:
+        pids = [marked(marker) for marker in markers]
+        assert len({*pids, parent.pid}) == 3
+        assert not any(gone(pid) for pid in pids)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: all(gone(pid) for pid in pids), seconds=10)
