@@ -12,13 +12,13 @@ measured in the same run, over forward, gradient and weight gradient of every co
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -34,10 +34,11 @@ from stepladder.train import ENGINES, Images, Streams, fit, infer
 EPOCH = 60_000
 
 
-def images(engine: str, count: int) -> Images:
-    """The first `count` training images, for an engine."""
+@cache
+def images(engine: str, count: int, tests: int) -> Images:
+    """The first `count` training and `tests` test images, for an engine."""
     found = data.load()
-    arrays = (found.train_images[:count], found.train_labels[:count], found.test_images, found.test_labels)
+    arrays = (found.train_images[:count], found.train_labels[:count], found.test_images[:tests], found.test_labels[:tests])
     train, train_labels, test, test_labels = map(torch.from_numpy, arrays)
     return Images(ENGINES[engine], train, train_labels.long(), test, test_labels.long(), *found.normalisation())
 
@@ -51,18 +52,18 @@ def model_for(step: Step, engine: str) -> tuple[torch.nn.Module, Streams]:
 
 
 def seconds(step: Step, engine: str, threads: int, count: int) -> tuple[float, float, torch.nn.Module]:
-    """Seconds of training for one epoch of 60,000, measured over `count` images, and of an evaluation of 10,000."""
+    """Seconds of training for one epoch of 60,000 and of an evaluation of 10,000, measured over `count` and a sixth of them."""
     ENGINES[engine].use_threads(threads)
-    source = images(engine, count)
+    source = images(engine, count, count // 6)
     model, streams = model_for(step, engine)
     recipe = replace(step.recipe, epochs=1)
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
-    infer(model, source.test, source)  # threads and buffers are there from now on
+    infer(model, source.test[:100], source)  # threads and buffers are there from now on
     began = time.perf_counter()
     infer(model, source.test, source)
     evaluation = time.perf_counter() - began
     (epoch,) = fit(model, optimizer, recipe, source, streams)
-    return (epoch.seconds - evaluation) * EPOCH / count, evaluation, model
+    return (epoch.seconds - evaluation) * EPOCH / count, evaluation * 10_000 / len(source.test), model
 
 
 def training_macs(rows: list[Row], step: Step) -> int:
@@ -132,23 +133,23 @@ def processes(step: Step, count: int, rounds: int) -> float:
 
 
 MEMORY = """
-import resource, torch
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+import re, torch
 from pathlib import Path
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+before = peak()
 from tempfile import TemporaryDirectory
 from stepladder import ladders
 from stepladder.job import Job, Setup
 from stepladder.train import train
 with TemporaryDirectory() as runs:
     train(Job("mnist", ladders.load("mnist").with_epochs(1).step("A4"), 0, Setup(Path(runs))))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak() - before)
 """
 
 
 def memory() -> float:
-    """MB that a training process needs at most above `import torch`, over one epoch of A on all images."""
-    unit = 1024 if platform.system() == "Darwin" else 1
-    return float(subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True).stdout) / unit
+    """MB that a training process needs at most above `import torch`, over one epoch of A on all images. Linux only."""
+    return float(subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:
@@ -181,7 +182,8 @@ def main() -> None:
         print(f"| {network} | {row['threads']} | {times} | {share} | {row['evaluation_ratio']:.1f}x |")
     if not chosen.quick:
         print(f"\nTwo processes of one thread against one: {processes(steps[0], count, rounds):.2f}x the work")
-        print(f"Memory of a training process above `import torch`: {memory():.0f} MB")
+        if sys.platform == "linux":
+            print(f"Memory of a training process above `import torch`: {memory():.0f} MB")
     for step in steps if chosen.layers else []:
         print(f"\n{step.id}, ms a batch on one thread:")
         for part in layers(step, count):

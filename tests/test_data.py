@@ -211,3 +211,11 @@ def test_images_must_fit_the_network(tmp_path: Path, arrays: Arrays) -> None:
         data.check_fits(found, (1, 28, 28))
     with pytest.raises(DataError, match=r"^the images are 1 x 3 x 4, the network expects 3 x 3 x 4$"):
         data.check_fits(found, (3, 3, 4))
+
+
+def test_images_of_one_grey_level_are_refused(tmp_path: Path) -> None:
+    grey = np.full((3, 4, 4), 7, np.uint8)
+    labels = np.zeros(3, np.uint8)
+    folder = write_idx_folder(tmp_path / "grey", (grey, labels, grey, labels))
+    with pytest.raises(DataError, match="every training pixel is 7, expected images with more than one grey level"):
+        data.load(folder).normalisation()

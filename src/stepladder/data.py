@@ -27,11 +27,13 @@ class Dataset:
     digest: str
 
     def normalisation(self) -> tuple[float, float]:
-        """Mean and standard deviation of all training pixels, as fractions of 255."""
+        """Mean and standard deviation of all training pixels, as fractions of 255; raises DataError where all are the same."""
         counts = np.zeros(256, np.int64)
         for images in np.array_split(self.train_images, max(1, len(self.train_images) // 4096)):
             counts += np.bincount(images.ravel(), minlength=256)
         values = np.arange(256) / 255
+        if np.count_nonzero(counts) < 2:
+            raise DataError(f"every training pixel is {counts.argmax()}, expected images with more than one grey level")
         mean = float(counts @ values / counts.sum())
         return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
 
