@@ -6,7 +6,8 @@ example are the first of a few drawn ones where neither happens. How far roundin
 single and in double precision: the native engine has no part in the choice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import hypot, prod
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
-from stepladder.engine import plain
+from stepladder.engine import native, plain
 from stepladder.spec import Layer
 from stepladder.streams import stream
 
@@ -74,6 +75,17 @@ def batches(draw: st.DrawFn, network: Network) -> int:
 
 
 # Modules to compare
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """As many as the modules built and the batches made in here run on."""
+    before = native._own_threads
+    native.use_threads(count)
+    try:
+        yield
+    finally:
+        native._own_threads = before
 
 
 def prepare(module: nn.Module, seed: int) -> None:

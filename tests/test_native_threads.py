@@ -4,9 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_twin import Outcome, assert_agrees, batches, example, networks, outcome, prepare, twin
+from native_twin import Outcome, assert_agrees, batches, example, networks, outcome, prepare, threads, twin
 
 from stepladder import Affine, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Recipe, Step, ladders, records
 from stepladder.engine import native
@@ -35,17 +33,6 @@ POOLED = Network(
     [MaxPool(2), Conv(6, 7, padding=3, activation=None), Conv(10, 3, stride=2, bias=True), GlobalAvgPool()], (1, 9, 31)
 )
 NETWORKS = {"dense": DENSE, "mixed": MIXED, "pooled": POOLED}
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """As many as a module built in here takes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def steps(network: Network, images: int, module: Native | None = None) -> list[Outcome]:
@@ -113,6 +100,16 @@ def test_two_networks_may_run_at_once(count: int) -> None:
         for _ in range(5):
             found = list(pool.map(steps, both, (40, 40), modules))
             assert all(same(*pair) for pair in zip(found, expected, strict=True))
+
+
+def test_unless_it_is_said_otherwise_networks_run_on_as_many_threads_as_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_own_threads", None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert Native(MIXED, 0.1, torch.Generator()).threads == 3
+    monkeypatch.undo()
+    with threads(2):
+        assert Native(MIXED, 0.1, torch.Generator()).threads == 2
+        assert torch.get_num_threads() == 1
 
 
 # Processes
