@@ -129,10 +129,16 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         largest_ = std::max({largest_, s.in_size(), s.out_size()});
     }
     const size_t lanes = kernels.lanes;
+    const Layer& opening = stages_[0].layer;
+    const size_t first = stages_[0].out_size(), plane = (size_t)opening.out_height * opening.out_width;
     for (int t = 0; t < threads.count(); ++t)
         scratch_.push_back({Buffer(most_channels_ * lanes), Buffer(most_channels_ * lanes), Buffer(most_weights_ * lanes),
-                            Buffer(largest_ * lanes), Buffer(largest_ * lanes)});
+                            Buffer(largest_ * lanes), Buffer(largest_ * lanes), Buffer(first * lanes),
+                            Buffer(first_sum_count() * lanes)});
     group_weights_.resize(most_groups * most_weights_);
+    group_first_.resize(most_groups * first_sum_count());
+    ones_ = Buffer(plane * lanes);
+    std::fill_n(ones_.data(), plane * lanes, 1.0f);
 }
 
 int Network::lanes_in(int tile, int images) const { return std::min(kernels_.lanes, images - tile * kernels_.lanes); }
@@ -355,6 +361,8 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
     float* onwards = gradients_[~number & 1].data() + tile * largest_ * kernels_.lanes;     // of what enters it
     float* gradient = scratch.out.data();                                                   // of its output
     const Stage* before = number ? &stages_[number - 1] : nullptr;
+    const bool fused = number == 1 && first_is_fused(to_input);
+    if (fused) onwards = scratch.fused.data();
     if (logits) to_tile(logits, stage.out_size(), tile, images_, gradient);
     const bool onwards_wanted = before || to_input;
     const ptrdiff_t plane = (ptrdiff_t)(onwards_wanted || logits ? l.out_height : stage.rows_at_once) * l.out_width;
@@ -370,7 +378,7 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
         }
     }
     for (int y = 0, entered = 0, done = 0; y < l.out_height;) {
-        const int to = std::min(l.out_height, y + stage.rows_at_once);
+        const int to = std::min(l.out_height, y + stage.rows_at_once), begun = done;
         const Rows rows{l.out_channels, l.out_height, l.out_width, y, to};
         const float* in = enter(number, tile, scratch, to, entered);
         if (!logits) {
@@ -385,21 +393,83 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
                                       scratch.weights.data(), y, to, stage.weight_blocks.data(), (int)stage.weight_blocks.size()});
             if (onwards_wanted) {
                 // The input rows that meet no output row from `to` on: their gradients are whole.
-                const int whole =
-                    to == l.out_height ? l.in_height : std::max(done, std::min(l.in_height, to * l.stride - l.padding));
-                kernels_.convolve({&stage.gradient_walk, gradient, stage.gradient_weights.data(), nullptr, onwards, done, whole,
+                done = to == l.out_height ? l.in_height : std::max(done, std::min(l.in_height, to * l.stride - l.padding));
+                kernels_.convolve({&stage.gradient_walk, gradient, stage.gradient_weights.data(), nullptr, onwards, begun, done,
                                    nullptr, nullptr, &through});
-                done = whole;
             }
         } else if (l.operation == Operation::max_pool) {
             kernels_.pool_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, in, onwards, through);
+            done = to == l.out_height ? l.in_height : to * l.kernel;
         } else {
             kernels_.average_gradient(l.in_channels, l.in_height * l.in_width, gradient, onwards, through);
+            done = l.in_height;
+        }
+        if (fused) {
+            const bool flat = before->layer.out_height != l.in_height;  // one row of all
+            first_rows(tile, scratch, flat ? 0 : begun, flat ? before->layer.out_height : done);
         }
         y = to;
     }
     if (before || to_input)
         kernels_.flush(l.in_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
+}
+
+// The first layer's weight gradient needs no pass of its own where the gradient of the batch is not wanted. With
+// gradient of the output = a * gradient + b * output + c (finish_norm), it is linear in three sums over all pixels, of
+// gradient, output and 1 times input, which are taken while the second layer's backward has the rows in the cache; a, b
+// and c follow once these are whole.
+bool Network::first_is_fused(bool to_input) const {
+    return !to_input && stages_.size() > 1 && stages_[0].layer.operation == Operation::convolution;
+}
+
+size_t Network::first_sum_count() const {
+    const Layer& l = stages_[0].layer;
+    return 2 * stages_[0].weight_count() + (size_t)l.in_channels * l.kernel * l.kernel;
+}
+
+void Network::first_rows(int tile, Scratch& scratch, int from, int to) const {
+    const Stage& stage = stages_[0];
+    const Layer& l = stage.layer;
+    const float* in = input_.data() + tile * stage.in_size() * kernels_.lanes;
+    float* sums = scratch.fused_sums.data();
+    const auto add = [&](int channels, bool depthwise, const float* gradient, const int* blocks, int block_count) {
+        kernels_.weight_gradient({l.in_channels, l.in_height, l.in_width, channels, l.out_height, l.out_width, l.kernel, l.stride,
+                                  l.padding, depthwise, stage.columns.data(), gradient, (ptrdiff_t)l.out_height * l.out_width, in,
+                                  sums, from, to, blocks, block_count});
+    };
+    const size_t weights = stage.weight_count() * kernels_.lanes;
+    const int blocks = (int)stage.weight_blocks.size(), one = 1;
+    add(l.out_channels, l.depthwise, scratch.fused.data(), stage.weight_blocks.data(), blocks);
+    if (!l.norm || !training_) return;  // b and c are 0
+    sums += weights;
+    add(l.out_channels, l.depthwise, stage.out.data() + tile * stage.out_size() * kernels_.lanes, stage.weight_blocks.data(),
+        blocks);
+    sums += weights;
+    add(1, false, ones_.data(), &one, 1);
+}
+
+void Network::collect_first_gradients(int groups, float* parameters) const {
+    const Stage& stage = stages_[0];
+    const Layer& l = stage.layer;
+    const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
+    const size_t weights = stage.weight_count(), count = first_sum_count();
+    const auto total = [&](size_t at) {
+        double sum = 0;
+        for (int g = 0; g < groups; ++g) sum += group_first_[g * count + at];
+        return sum;
+    };
+    size_t at = 0;
+    int first = 0;
+    for (int channels : stage.weight_blocks) {
+        for (int i = 0; i < in_channels; ++i)
+            for (int tap = 0; tap < taps; ++tap)
+                for (int c = first; c < first + channels; ++c, ++at) {
+                    const size_t one = 2 * weights + (size_t)(l.depthwise ? c : i) * taps + tap;
+                    parameters[((size_t)c * in_channels + i) * taps + tap] =
+                        (float)(stage.a[c] * total(at) + stage.b[c] * total(weights + at) + stage.c[c] * total(one));
+                }
+        first += channels;
+    }
 }
 
 void Network::collect_gradients(Stage& stage, int groups, float* parameters) const {
@@ -464,7 +534,8 @@ void Network::backward(const float* logits, float* parameters, float* x) {
         at.push_back(parameters);
         parameters += stage.parameter_count();
     }
-    for (size_t i = stages_.size(); i-- > 0;) {
+    const bool fused = first_is_fused(x != nullptr);
+    for (size_t i = stages_.size(); i-- > (fused ? 1 : 0);) {
         Stage& stage = stages_[i];
         const Clock clock(stage.backward_seconds);
         const bool last = i + 1 == stages_.size();
@@ -479,6 +550,7 @@ void Network::backward(const float* logits, float* parameters, float* x) {
             Scratch& scratch = scratch_[thread];
             const size_t weights = stage.weight_count();
             std::memset(scratch.weights.data(), 0, weights * kernels_.lanes * sizeof(float));
+            if (i == 1 && fused) std::memset(scratch.fused_sums.data(), 0, first_sum_count() * kernels_.lanes * sizeof(float));
             for (int tile = group * tiles / groups; tile < (group + 1) * tiles / groups; ++tile) {
                 backward_tile(i, tile, last ? logits : nullptr, scratch, &sums[(size_t)group * 2 * stage.layer.in_channels],
                               x != nullptr);
@@ -488,10 +560,13 @@ void Network::backward(const float* logits, float* parameters, float* x) {
                                        x + (size_t)tile * kernels_.lanes * stage.in_size());
             }
             kernels_.add_lanes(weights, scratch.weights.data(), group_weights_.data() + group * weights);
+            if (i == 1 && fused)
+                kernels_.add_lanes(first_sum_count(), scratch.fused_sums.data(), group_first_.data() + group * first_sum_count());
         });
         if (stage.layer.operation == Operation::convolution) collect_gradients(stage, groups, at[i]);
         if (i) finish_norm(stages_[i - 1], sums, groups, stage.layer.in_channels, at[i - 1]);
     }
+    if (fused) collect_first_gradients(groups, at[0]);
 }
 
 std::vector<std::pair<double, double>> Network::take_seconds() {

@@ -103,6 +103,8 @@ class Network {
         Buffer first, second;  // one vector a channel
         Buffer weights;        // one vector a weight
         Buffer in, out;        // one tile: what enters the layer at hand, and its output (infer) or that output's gradient
+        Buffer fused;          // one tile: the gradient of the first layer's activation (see first_rows)
+        Buffer fused_sums;     // one vector for each sum of `first_rows`
     };
 
     void reserve(int tiles);
@@ -117,6 +119,10 @@ class Network {
     void operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums) const;
     void forward_tile(size_t number, int tile, Scratch& scratch, double* sums);
     void backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);
+    bool first_is_fused(bool to_input) const;
+    size_t first_sum_count() const;
+    void first_rows(int tile, Scratch& scratch, int from, int to) const;
+    void collect_first_gradients(int groups, float* parameters) const;
     const float* enter(size_t number, int tile, Scratch& scratch, int to, int& done) const;
     void infer_tile(const float* x, int tile, int images, float* logits, Scratch& scratch);
     void collect_gradients(Stage& stage, int groups, float* parameters) const;
@@ -132,7 +138,9 @@ class Network {
     std::vector<Scratch> scratch_;
     Buffer input_;                      // of all tiles: the batch
     Buffer gradients_[2];               // of all tiles: gradients of the activations after layers of even and of odd number
+    Buffer ones_;                       // a plane of the first layer's output
     std::vector<float> group_weights_;  // [group][weight]: sums over lanes and the group's tiles
+    std::vector<float> group_first_;    // [group][sum of first_rows]
     size_t most_channels_ = 0, most_weights_ = 0, largest_ = 0;
     int tiles_ = 0, images_ = 0;
     bool training_ = false;

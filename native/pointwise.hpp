@@ -15,6 +15,8 @@ INLINE U mix(U x) {
     return x ^ (x >> 16);
 }
 
+constexpr uint32_t golden = 0x9e3779b9u;  // 2^32 / golden ratio: successive counters differ in many bits
+
 template <bool with_relu, bool with_dropout>
 void activate_rows(const Rows& rows, const Activation& how, const float* x, float* out) {
     const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
@@ -36,16 +38,20 @@ void activate_rows(const Rows& rows, const Activation& how, const float* x, floa
         } else {
             // A draw is a function of run, image and element alone: no order of work can change it. Neighbouring
             // elements, an even and the following odd one, take 16 bits each of one draw.
-            for (ptrdiff_t i = from; i < to;) {
-                const ptrdiff_t element = c * plane + i;
-                const U draw = mix(keys + (uint32_t)(element >> 1) * 0x9e3779b9u);
-                if (!(element & 1)) {
-                    to_out[i] = keep((I)(draw & 0xffff) >= threshold, value(i));
-                    if (++i == to) break;
-                }
-                to_out[i] = keep((I)(draw >> 16) >= threshold, value(i));
-                ++i;
+            const ptrdiff_t first = c * plane + from;
+            U counter = keys + (uint32_t)(first >> 1) * golden;
+            const auto drop = [&](U draw, ptrdiff_t i) INLINE_LAMBDA { to_out[i] = keep((I)draw >= threshold, value(i)); };
+            ptrdiff_t i = from;
+            if (first & 1 && i < to) {
+                drop(mix(counter) >> 16, i++);
+                counter += golden;
             }
+            for (; i + 1 < to; i += 2, counter += golden) {
+                const U draw = mix(counter);
+                drop(draw & 0xffff, i);
+                drop(draw >> 16, i + 1);
+            }
+            if (i < to) drop(mix(counter) & 0xffff, i);
         }
     }
 }
