@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from stepladder import data, ladders
+from stepladder import data, ladders, state
 from stepladder.anatomy import Row, anatomy
 from stepladder.engine import native, plain
 from stepladder.environment import cores, processor
@@ -57,12 +57,11 @@ def seconds(step: Step, engine: str, threads: int, count: int) -> tuple[float, f
     source = images(engine, count, count // 6)
     model, streams = model_for(step, engine)
     recipe = replace(step.recipe, epochs=1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
     infer(model, source.test[:100], source)  # threads and buffers are there from now on
     began = time.perf_counter()
     infer(model, source.test, source)
     evaluation = time.perf_counter() - began
-    (epoch,) = fit(model, optimizer, recipe, source, streams)
+    (epoch,) = fit(state.begin(model, recipe), recipe, source, streams)
     return (epoch.seconds - evaluation) * EPOCH / count, evaluation * 10_000 / len(source.test), model
 
 

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stepladder import Affine, data
-from stepladder.augment import draw_maps, normalise, resample
+from stepladder import Affine, Erasing, data
+from stepladder.augment import draw_boxes, draw_maps, erase, normalise, resample
+from stepladder.engine import native, plain
 from stepladder.streams import stream
+from stepladder.train import Draws, Images
 
 seeds = st.integers(0, 1000)
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
@@ -159,6 +161,71 @@ def test_maps_repeat_with_their_stream() -> None:
     augmentation = Affine(rotate=15, shift=2, scale=0.1, shear=5)
     assert torch.equal(draw_maps(augmentation, 10, stream(3)), draw_maps(augmentation, 10, stream(3)))
     assert not torch.equal(draw_maps(augmentation, 10, stream(3)), draw_maps(augmentation, 10, stream(4)))
+
+
+# Erasing
+
+boxed = st.builds(Erasing, st.just(1.0), st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(lambda pair: (min(pair), max(pair))))
+
+
+@given(boxed, st.tuples(st.integers(1, 40), st.integers(1, 40)), seeds)
+def test_boxes_lie_within_the_image_and_none_is_empty(erasing: Erasing, size: tuple[int, int], seed: int) -> None:
+    top, bottom, left, right = draw_boxes(erasing, 50, size, stream(seed)).unbind(1)
+    assert ((top >= 0) & (top < bottom) & (bottom <= size[0])).all()
+    assert ((left >= 0) & (left < right) & (right <= size[1])).all()
+
+
+@given(boxed, st.integers(20, 40), seeds)
+def test_boxes_are_of_the_area_and_shape_asked_for(erasing: Erasing, side: int, seed: int) -> None:
+    top, bottom, left, right = draw_boxes(erasing, 50, (side, side), stream(seed)).double().unbind(1)
+    tall, wide = bottom - top, right - left
+    low, high = (share * side**2 for share in erasing.area)
+    assert ((tall + 0.5) * (wide + 0.5) >= low).all()  # sides are rounded
+    assert ((tall - 0.5) * (wide - 0.5) <= high).all()
+    assert ((tall - 0.5) <= (wide + 0.5) * 10 / 3).all()
+    assert ((wide - 0.5) <= (tall + 0.5) * 10 / 3).all()
+
+
+def test_areas_shapes_and_places_of_boxes_are_drawn_evenly() -> None:
+    top, bottom, left, right = draw_boxes(Erasing(1, (0.04, 0.2)), 20_000, (100, 100), stream(0)).double().unbind(1)
+    tall, wide = bottom - top, right - left
+    areas = torch.histc(tall * wide / 10_000, bins=4, min=0.04, max=0.2) / 20_000
+    torch.testing.assert_close(areas, torch.full((4,), 0.25).double(), rtol=0, atol=0.02)
+    shapes = torch.histc((tall / wide).log(), bins=4, min=-math.log(10 / 3), max=math.log(10 / 3)) / 20_000
+    torch.testing.assert_close(shapes, torch.full((4,), 0.25).double(), rtol=0, atol=0.02)
+    for start, room in ((top, 100 - tall), (left, 100 - wide)):
+        assert (start / room).mean() == pytest.approx(0.5, abs=0.01)
+        assert (start == 0).any()
+        assert (start == room).any()
+
+
+def test_a_share_of_images_is_erased_and_the_others_stay_whole() -> None:
+    boxes = draw_boxes(Erasing(0.3), 20_000, (28, 28), stream(0))
+    erased = boxes.any(1)
+    assert erased.double().mean() == pytest.approx(0.3, abs=0.01)
+    assert torch.equal(boxes[erased], draw_boxes(Erasing(1), 20_000, (28, 28), stream(0))[erased])
+
+
+def test_erased_pixels_are_the_mean_and_all_others_stay() -> None:
+    batch = torch.arange(1.0, 25).view(2, 1, 3, 4)
+    found = erase(batch.clone(), torch.tensor([[1, 3, 0, 2], [0, 0, 0, 0]]))
+    assert found[0, 0].tolist() == [[1, 2, 3, 4], [0, 0, 7, 8], [0, 0, 11, 12]]
+    assert torch.equal(found[1], batch[1])
+
+
+def test_both_engines_erase_the_same_pixels(small_mnist: Path) -> None:
+    mnist = data.load(small_mnist)
+    grey, labels = torch.from_numpy(mnist.train_images[:64]), torch.zeros(64)
+    draws = Draws(
+        draw_maps(Affine(rotate=15, shift=2, scale=0.1, shear=10), 64, stream(0)), draw_boxes(Erasing(), 64, (28, 28), stream(1))
+    )
+    found, expected = (
+        Images(engine, grey, labels, grey, labels, *mnist.normalisation()).batch(grey, torch.arange(64), draws)
+        for engine in (native, plain)
+    )
+    assert torch.equal(found == 0, expected == 0)
+    assert (found == 0).any()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 # Normalising

@@ -6,8 +6,8 @@ import pytest
 import stepladder
 
 PUBLIC = [
-    "Affine", "Budget", "Conv", "Flatten", "GlobalAvgPool", "Ladder", "Linear", "MaxPool", "Network", "Recipe", "SpecError",
-    "Step", "StepLR",
+    "EMA", "AdamW", "Affine", "Budget", "Conv", "Cosine", "Erasing", "Flatten", "GlobalAvgPool", "Ladder", "Linear", "LinearDecay",
+    "MaxPool", "Network", "OneCycle", "Recipe", "SpecError", "Step", "StepLR",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import stepladder
 
 ROOMS = (
     *("__main__", "cli", "report", "page", "analysis", "evidence"),
-    *("sweep", "workers", "train", "job", "engine", "augment", "data", "idx"),
+    *("sweep", "workers", "train", "state", "job", "engine", "augment", "data", "idx"),
     *("tracing", "anatomy", "records", "environment", "streams", "ladders", "", "spec"),
 )  # fmt: skip
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
@@ -27,7 +27,7 @@ HOMES = {
     "scipy": {"evidence"},
     "filelock": {"records"},
     "safetensors": {"records", "train"},
-    "torch": {"augment", "engine.native", "engine.plain", "streams", "tracing", "train"},
+    "torch": {"augment", "engine.native", "engine.plain", "state", "streams", "tracing", "train"},
 }
 """The modules that know a foreign library. Numpy may be known by all but the spec."""
 

@@ -1,15 +1,21 @@
 """Climb to an accuracy target one change at a time, with evidence for every step."""
 
 from stepladder.spec import (
+    EMA,
+    AdamW,
     Affine,
     Budget,
     Conv,
+    Cosine,
+    Erasing,
     Flatten,
     GlobalAvgPool,
     Ladder,
     Linear,
+    LinearDecay,
     MaxPool,
     Network,
+    OneCycle,
     Recipe,
     SpecError,
     Step,
@@ -19,15 +25,21 @@ from stepladder.spec import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "EMA",
+    "AdamW",
     "Affine",
     "Budget",
     "Conv",
+    "Cosine",
+    "Erasing",
     "Flatten",
     "GlobalAvgPool",
     "Ladder",
     "Linear",
+    "LinearDecay",
     "MaxPool",
     "Network",
+    "OneCycle",
     "Recipe",
     "SpecError",
     "Step",

@@ -1,4 +1,4 @@
-"""Images in, batches out: affine maps drawn for an epoch, and one bilinear resampling."""
+"""Images in, batches out: affine maps and erased boxes drawn for an epoch, and one bilinear resampling."""
 
 import math
 
@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stepladder.spec import Affine
+from stepladder.spec import Affine, Erasing
+
+ASPECT = 10 / 3
+"""An erased box is at most so many times as long one way as the other."""
 
 
 def draw_maps(augmentation: Affine, images: int, generator: torch.Generator) -> Tensor:
@@ -36,3 +39,28 @@ def resample(images: Tensor, maps: Tensor) -> Tensor:
     ratio = torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], device=images.device)
     grid = functional.affine_grid(maps * ratio, [len(images), 1, height, width], align_corners=False)
     return functional.grid_sample(images.float().unsqueeze(1), grid, "bilinear", "zeros", align_corners=False).squeeze(1)
+
+
+def draw_boxes(erasing: Erasing, images: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """The box to erase in each image of `size` (height, width): int64 (images, 4) of top, bottom, left and right, the lower and
+    right edges outside of it; empty for an image that stays whole."""
+    height, width = size
+    erased, share, shape, down, along = torch.rand(5, images, generator=generator, dtype=torch.float64).unbind()
+    low, high = erasing.area
+    area = (low + share * (high - low)) * height * width
+    tallest = (height**2 / area).clamp(max=ASPECT)  # height : width, so that the box fits
+    flattest = (area / width**2).clamp(min=1 / ASPECT).minimum(tallest)
+    aspect = flattest * (tallest / flattest) ** shape
+    tall = (area * aspect).sqrt().round().clamp(1, height)
+    wide = (area / aspect).sqrt().round().clamp(1, width)
+    top, left = (down * (height - tall + 1)).floor(), (along * (width - wide + 1)).floor()
+    boxes = torch.stack([top, top + tall, left, left + wide], dim=1).long()
+    return boxes * (erased < erasing.probability).unsqueeze(1)
+
+
+def erase(batch: Tensor, boxes: Tensor) -> Tensor:
+    """The batch (n, 1, height, width), normalised, with 0, the mean grey level, in each image's box; in place."""
+    top, bottom, left, right = boxes.T[:, :, None]
+    rows, columns = (torch.arange(side, device=batch.device) for side in batch.shape[2:])
+    inside = ((top <= rows) & (rows < bottom))[:, :, None] & ((left <= columns) & (columns < right))[:, None, :]
+    return batch.masked_fill_(inside.unsqueeze(1), 0)

@@ -13,12 +13,16 @@ from stepladder.idx import DataError, read_idx
 EMBEDDED = Path(__file__).parent / "mnist"
 MNIST_DIGEST = "25c98f992c005963b7428e1f38418b233c9b286cc403519287eb8063f0bcfe07"
 
+HOLDOUT_SEED = 1998
+"""Which training images are held out is decided by this and the labels alone. (The year of MNIST.)"""
+
 _NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (n, height, width) and labels (n,), all uint8, and the SHA-256 of what they hold."""
+    """Images (n, height, width) and labels (n,), all uint8, and the SHA-256 of what they hold. With a holdout, the test images
+    are training images that were kept back (for validation)."""
 
     train_images: NDArray[np.uint8]
     train_labels: NDArray[np.uint8]
@@ -50,6 +54,32 @@ def load(folder: Path | None = None, classes: int = 10) -> Dataset:
     return found
 
 
+@cache
+def hold_out(dataset: Dataset, count: int) -> Dataset:
+    """The data set in which `count` training images, chosen by `stratified`, stand in the place of the test images, and
+    training is left with the others; made once a process.
+
+    Raises DataError for a count that leaves nothing to train on or to judge by.
+    """
+    images, labels = dataset.train_images, dataset.train_labels
+    if not 0 < count < len(images):
+        raise DataError(f"a holdout of {count:,} images, expected 1 to {len(images) - 1:,} of the {len(images):,} training images")
+    held = np.zeros(len(images), bool)
+    held[stratified(labels, count)] = True
+    return _dataset(images[~held], labels[~held], images[held], labels[held])
+
+
+def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
+    """The indices of `count` labels, in order, of each class its share, to within one; the same ones every time.
+
+    Systematic sampling: the labels are shuffled, sorted by class, and taken at even distances.
+    """
+    # NumPy keeps RandomState's numbers as they are for good (NEP 19); those of its newer generators may change.
+    shuffled = np.random.RandomState(HOLDOUT_SEED).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.sort(by_class[(np.arange(count) * len(labels) + len(labels) // 2) // count])
+
+
 def _read(folder: Path, classes: int) -> Dataset:
     paths = [_find(folder, name) for name in _NAMES]
     arrays = [read_idx(path, dimensions=3 if "idx3" in path.name else 1) for path in paths]
@@ -69,11 +99,16 @@ def _read(folder: Path, classes: int) -> Dataset:
     if arrays[0].shape[1:] != arrays[2].shape[1:]:
         sizes = [" x ".join(map(str, arrays[k].shape[1:])) for k in (2, 0)]
         raise DataError(f"{paths[2]}: its images are {sizes[0]}, expected {sizes[1]} as in {paths[0].name}")
+    return _dataset(*arrays)
+
+
+def _dataset(
+    train_images: NDArray[np.uint8], train_labels: NDArray[np.uint8], test_images: NDArray[np.uint8], test_labels: NDArray[np.uint8]
+) -> Dataset:
     digest = hashlib.sha256()
-    for array in arrays:
+    for array in (train_images, train_labels, test_images, test_labels):
         digest.update(repr(array.shape).encode())
         digest.update(array.data)
-    train_images, train_labels, test_images, test_labels = arrays
     return Dataset(train_images, train_labels, test_images, test_labels, digest.hexdigest())
 
 

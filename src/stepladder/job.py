@@ -4,19 +4,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepladder import data, engine, records
+from stepladder.data import Dataset
 from stepladder.spec import Step
 
 
 @dataclass(frozen=True)
 class Setup:
     """What a run is made with: the folder of `runs`, a folder of `data` (None is the embedded MNIST), the engine, its
-    device, and the threads of one run."""
+    device, and the threads of one run.
+
+    With a `holdout` that many training images, the same share of every class, are kept back from training and take the
+    place of the test images, which no run sees then: for whatever chooses. All test figures are validation figures then.
+    """
 
     runs: Path
     data: Path | None = None
     engine: str = "native"
     device: str = "cpu"
     threads: int = 1
+    holdout: int = 0
+
+    def dataset(self, classes: int = 10) -> Dataset:
+        """The images that a run trains on and is judged on; raises DataError for files or a holdout that cannot be used."""
+        whole = data.load(self.data, classes)
+        return data.hold_out(whole, self.holdout) if self.holdout else whole
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Job:
     @property
     def fingerprint(self) -> str:
         """The hash of all that decides the run's numbers, but the seed; reads the data (once a process)."""
-        digest = data.load(self.setup.data, self.step.network.classes).digest
+        digest = self.setup.dataset(self.step.network.classes).digest
         return records.fingerprint(self.step, digest, engine.identity(self.setup.engine, self.setup.device))
 
     @property

@@ -33,7 +33,9 @@ class RecordError(UserError):
 @dataclass(frozen=True)
 class Epoch:
     """One epoch of a run. Accuracies are fractions; losses are means over images; training figures are as seen while
-    training, with augmentation and dropout."""
+    training, with augmentation, dropout and label smoothing; test figures are those of the averaged weights where the
+    recipe has an average, and those of the validation images in a run with a holdout. `learning_rate` is that of the
+    epoch's last batch."""
 
     epoch: int
     learning_rate: float

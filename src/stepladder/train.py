@@ -13,16 +13,24 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import data, records
-from stepladder.augment import draw_maps
+from stepladder import data, records, state
+from stepladder.augment import draw_boxes, draw_maps, erase
 from stepladder.engine import native, plain
 from stepladder.environment import environment
 from stepladder.job import Job
 from stepladder.records import Checkpoint, Epoch, Record
 from stepladder.spec import Recipe, to_data
+from stepladder.state import State
 from stepladder.streams import stream, stream_seed
 
 ENGINES = {"native": native, "torch": plain}
+
+
+class Draws(NamedTuple):
+    """What an epoch does to each training image: its map (n, 2, 3) and the box (n, 4) that is erased, where the recipe has them."""
+
+    maps: Tensor | None = None
+    boxes: Tensor | None = None
 
 
 class Images(NamedTuple):
@@ -36,10 +44,11 @@ class Images(NamedTuple):
     mean: float
     std: float
 
-    def batch(self, grey: Tensor, chosen: Tensor, maps: Tensor | None = None) -> Tensor:
-        """The chosen images as the network takes them: mapped, normalised, (chosen, 1, height, width)."""
-        found: Tensor = self.engine.batch(grey, chosen, maps, self.mean, self.std)
-        return found
+    def batch(self, grey: Tensor, chosen: Tensor, draws: Draws | None = None) -> Tensor:
+        """The chosen images as the network takes them: mapped, normalised, erased, (chosen, 1, height, width)."""
+        maps, boxes = draws or (None, None)
+        batch: Tensor = self.engine.batch(grey, chosen, None if maps is None else maps[chosen], self.mean, self.std)
+        return batch if boxes is None else erase(batch, boxes[chosen])
 
 
 class Diverged(ArithmeticError):
@@ -51,7 +60,7 @@ def train(job: Job) -> Path:
 
     A run that is recorded already is left as it is. Raises DataError and RecordError for files that cannot be used.
     """
-    dataset = data.load(job.setup.data, job.step.network.classes)
+    dataset = job.setup.dataset(job.step.network.classes)
     data.check_fits(dataset, job.step.network.input)
     with records.lock(job.folder):
         if not records.exists(job.folder):
@@ -68,26 +77,27 @@ def _train(job: Job, dataset: data.Dataset) -> None:
     engine.use_threads(threads)
     torch.use_deterministic_algorithms(True)
 
-    arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
-    train_images, train_labels, test_images, test_labels = (torch.from_numpy(array).to(setup.device) for array in arrays)
-    images = Images(engine, train_images, train_labels.long(), test_images, test_labels.long(), *dataset.normalisation())
+    images = _images(dataset, engine, setup.device)
     dropout = torch.Generator(setup.device)
     model = engine.build(network, recipe.dropout, dropout)
     plain.initialise(model, job.seed)
     model.to(setup.device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
-    history = _restore(checkpoint, model, optimizer) if checkpoint else []
+    run = state.begin(model, recipe)
+    history: list[Epoch] = []
+    if checkpoint:
+        state.restore(run, checkpoint.arrays)
+        history = list(checkpoint.history)
 
     status = "finished"
     try:
-        for epoch in fit(model, optimizer, recipe, images, Streams(job.seed, dropout), len(history)):
+        for epoch in fit(run, recipe, images, Streams(job.seed, dropout), len(history)):
             history.append(epoch)
-            records.write_checkpoint(folder, Checkpoint(history, threads, _state(model, optimizer)))
+            records.write_checkpoint(folder, Checkpoint(history, threads, state.arrays(run)))
     except Diverged:
         status = "diverged"
 
-    weights = save({name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()})
-    logits = infer(model, images.test, images) if status == "finished" else None
+    weights = save({name: tensor.cpu().numpy() for name, tensor in run.result.state_dict().items()})
+    logits = infer(run.result, images.test, images) if status == "finished" else None
     record = Record(
         schema=records.SCHEMA,
         ladder=job.ladder,
@@ -101,12 +111,18 @@ def _train(job: Job, dataset: data.Dataset) -> None:
         history=history,
         confusion=None if logits is None else _confusion(logits, images.test_labels),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
-        environment=environment() | {"threads": threads, "engine": setup.engine, "device": setup.device},
+        environment=environment() | {"threads": threads, "engine": setup.engine, "device": setup.device, "holdout": setup.holdout},
         network=to_data(network),
         recipe=to_data(recipe),
         data_sha256=dataset.digest,
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
+
+
+def _images(dataset: data.Dataset, engine: ModuleType, device: str) -> Images:
+    arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+    train_images, train_labels, test_images, test_labels = (torch.from_numpy(array).to(device) for array in arrays)
+    return Images(engine, train_images, train_labels.long(), test_images, test_labels.long(), *dataset.normalisation())
 
 
 class Streams(NamedTuple):
@@ -116,46 +132,45 @@ class Streams(NamedTuple):
     dropout: torch.Generator
 
 
-def fit(
-    model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, images: Images, streams: Streams, done: int = 0
-) -> Iterator[Epoch]:
-    """Train `model` epoch by epoch from epoch `done` (counted from 0) on, yielding each one's figures.
+def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int = 0) -> Iterator[Epoch]:
+    """Train epoch by epoch from epoch `done` (counted from 0) on, yielding each one's figures.
 
     Raises Diverged where a loss is not finite.
     """
     n = len(images.train)
+    batches = -(-n // recipe.batch_size)
+    averages, sources = state.averaged(run)
     for epoch in range(done, recipe.epochs):
         began = time.perf_counter()
         order = torch.randperm(n, generator=stream(streams.seed, "order", epoch)).to(images.train.device)
-        maps = None
-        if recipe.augmentation:
-            maps = draw_maps(recipe.augmentation, n, stream(streams.seed, "augmentation", epoch)).to(order.device)
+        draws = _draw(recipe, images, streams.seed, epoch)
         streams.dropout.manual_seed(stream_seed(streams.seed, "dropout", epoch))
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(epoch)
 
-        model.train()
+        run.model.train()
         loss_sum = torch.zeros((), dtype=torch.float64, device=order.device)
         correct = torch.zeros((), dtype=torch.int64, device=order.device)
-        for chosen in order.split(recipe.batch_size):
+        for batch, chosen in enumerate(order.split(recipe.batch_size), start=epoch * batches):
+            rate = run.optimizer.param_groups[0]["lr"] = recipe.rate(batch, batches)
             labels = images.train_labels[chosen]
-            logits = model(images.batch(images.train, chosen, None if maps is None else maps[chosen]))
-            loss = functional.cross_entropy(logits, labels)
-            optimizer.zero_grad()
+            logits = run.model(images.batch(images.train, chosen, draws))
+            loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            run.optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            run.optimizer.step()
+            if recipe.averaging:
+                torch._foreach_lerp_(averages, sources, recipe.averaging.weight(batch))
             loss_sum += loss.detach() * len(chosen)
             correct += (logits.detach().argmax(1) == labels).sum()
         train_loss = loss_sum.item() / n
 
-        logits = infer(model, images.test, images)
+        logits = infer(run.result, images.test, images)
         test_loss = functional.cross_entropy(logits, images.test_labels).item()
         test_correct = int((logits.argmax(1) == images.test_labels).sum())
         if not (isfinite(train_loss) and isfinite(test_loss)):
             raise Diverged(f"the loss is not finite in epoch {epoch + 1}")
         yield Epoch(
             epoch=epoch + 1,
-            learning_rate=recipe.rate(epoch),
+            learning_rate=rate,
             train_loss=train_loss,
             train_accuracy=int(correct) / n,
             test_loss=test_loss,
@@ -163,6 +178,17 @@ def fit(
             test_correct=test_correct,
             seconds=time.perf_counter() - began,
         )
+
+
+def _draw(recipe: Recipe, images: Images, seed: int, epoch: int) -> Draws:
+    """An epoch's maps and boxes, each from a stream of its own."""
+    n, *size = images.train.shape
+    maps = boxes = None
+    if recipe.augmentation:
+        maps = draw_maps(recipe.augmentation, n, stream(seed, "augmentation", epoch)).to(images.train.device)
+    if recipe.erasing:
+        boxes = draw_boxes(recipe.erasing, n, (size[0], size[1]), stream(seed, "erasing", epoch)).to(images.train.device)
+    return Draws(maps, boxes)
 
 
 @torch.inference_mode()
@@ -181,24 +207,3 @@ def _confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:
         torch.bincount(labels * classes + logits.argmax(1), minlength=classes**2).view(classes, classes).tolist()
     )
     return counts
-
-
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, records.Array]:
-    """All tensors that decide how training goes on, by name."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
-    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-
-
-def _restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Epoch]:
-    """Put a checkpoint's tensors back; returns the epochs done."""
-    tensors = {name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()}
-    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
-    state = optimizer.state_dict()
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, key = name.split(".")
-            state["state"].setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict(state)
-    return list(checkpoint.history)

@@ -71,6 +71,8 @@ class Step:
                 raise SpecError(f"step {self.title!r} changes nothing against its parent {self.parent.title!r}")
             if len(changed) > 1:
                 raise SpecError(f"step {self.title!r} changes {len(changed)} concepts ({', '.join(changed)}), expected exactly one")
+            if reason := self.recipe.void.get(changed[0]):
+                raise SpecError(f"step {self.title!r} changes {changed[0]}, which changes nothing: {reason}")
 
     def then(self, title: str, *, target: str = "", note: str = "", id: str = "", **concept: Any) -> "Step":
         """The step after this one: everything as here but the one concept given by keyword.

@@ -1,0 +1,76 @@
+"""What changes while a run trains: the weights, the optimizer and the average; and all of it as named arrays."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stepladder.records import Array
+from stepladder.spec import AdamW, Recipe
+
+
+class State(NamedTuple):
+    """A model, its optimizer, and a model of the averaged weights where the recipe asks for one."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: nn.Module | None = None
+
+    @property
+    def result(self) -> nn.Module:
+        """The model that is tested and stored."""
+        return self.model if self.average is None else self.average
+
+
+def begin(model: nn.Module, recipe: Recipe) -> State:
+    """The state before the first batch; the model is on its device."""
+    average = None
+    if recipe.averaging:
+        counts = {id(buffer): buffer for buffer in model.buffers() if not buffer.is_floating_point()}
+        average = copy.deepcopy(model, counts)  # batch norm's counts of batches are no averages: the two share them
+    return State(model, optimizer(model, recipe), average)
+
+
+def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer of a model; the loop sets its learning rate for every batch."""
+    parameters, rate, decay = list(model.parameters()), recipe.learning_rate, recipe.weight_decay
+    match recipe.optimizer:
+        case AdamW(beta1, beta2, epsilon):
+            return torch.optim.AdamW(parameters, rate, (beta1, beta2), epsilon, decay, fused=True)
+        case None:
+            return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, nesterov=recipe.nesterov, fused=True)
+
+
+def averaged(state: State) -> tuple[list[Tensor], list[Tensor]]:
+    """The tensors of the average, weights and the statistics of batch norm, and in the same order those it is taken of."""
+    if state.average is None:
+        return [], []
+    averages, sources = (
+        [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()] for model in (state.average, state.model)
+    )
+    return averages, sources
+
+
+def arrays(state: State) -> dict[str, Array]:
+    """All tensors that decide how training goes on, by name."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in state.average.state_dict().items()}
+    for number, found in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in found.items()}
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
+
+def restore(state: State, found: dict[str, Array]) -> None:
+    """Put the arrays of `arrays` back."""
+    tensors = {name: torch.from_numpy(array) for name, array in found.items()}
+    for part, model in (("model.", state.model), ("average.", state.average)):
+        if model is not None:
+            model.load_state_dict({name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)})
+    values = state.optimizer.state_dict()
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, key = name.split(".")
+            values["state"].setdefault(int(number), {})[key] = tensor
+    state.optimizer.load_state_dict(values)

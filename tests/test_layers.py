@@ -1,0 +1,105 @@
+"""Layers and networks as values."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, SpecError, ladders
+from stepladder.spec import Layer
+
+HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
+
+
+@pytest.mark.parametrize(
+    ("layer", "values", "message"),
+    [
+        (Conv, {"channels": 0}, "groups=1, bias=False, norm='batch', activation='relu'): channels is 0, expected a whole number"),
+        (Conv, {"channels": 4.0}, "channels is 4.0, expected a whole number of at least 1"),
+        (Conv, {"channels": True}, "channels is True, expected a whole number of at least 1"),
+        (Conv, {"channels": 4, "kernel": 0}, "kernel is 0, expected a whole number of at least 1"),
+        (Conv, {"channels": 4, "stride": -1}, "stride is -1, expected a whole number of at least 1"),
+        (Conv, {"channels": 4, "groups": 0}, "groups is 0, expected a whole number of at least 1"),
+        (Conv, {"channels": 4, "padding": -1}, "padding is -1, expected a whole number of at least 0"),
+        (Conv, {"channels": 4, "bias": 1}, "bias is 1, expected one of True, False"),
+        (Conv, {"channels": 4, "norm": "layer"}, "norm is 'layer', expected one of 'batch', None"),
+        (Conv, {"channels": 4, "activation": "gelu"}, "activation is 'gelu', expected one of 'relu', None"),
+        (MaxPool, {"kernel": 0}, "MaxPool(kernel=0, stride=None, padding=0): kernel is 0, expected a whole number of at least 1"),
+        (MaxPool, {"stride": 0}, "stride is 0, expected a whole number of at least 1"),
+        (MaxPool, {"padding": 2}, "MaxPool(kernel=2, stride=None, padding=2): padding is at most half the kernel (1), got 2"),
+        (Linear, {"features": 0}, "Linear(features=0, bias=True, activation=None): features is 0, expected a whole number"),
+        (Linear, {"features": 10, "activation": "tanh"}, "activation is 'tanh', expected one of 'relu', None"),
+    ],
+)
+def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        layer(**values)
+    assert message in str(refused.value)
+    assert str(refused.value).startswith(f"{layer.__name__}(")
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Conv(4), MaxPool(27), *HEAD], "layer 2, MaxPool(kernel=27, stride=None, padding=0): its 27 x 27 window is larger than "
+         "its input, 26 x 26 padded by 0"),
+        ([Conv(4, kernel=31, padding=1), *HEAD], "layer 1, Conv(channels=4, kernel=31, stride=1, padding=1, groups=1, bias=False, "
+         "norm='batch', activation='relu'): its 31 x 31 window is larger than its input, 28 x 28 padded by 1"),
+        ([Conv(4), Linear(10)], "layer 2, Linear(features=10, bias=True, activation=None): its input is 4 x 26 x 26, expected flat "
+         "features: put GlobalAvgPool() or Flatten() before it"),
+        ([GlobalAvgPool(), Conv(4)], "its input is flat (1 features), expected channels x height x width"),
+        ([Flatten(), MaxPool(2)], "layer 2, MaxPool(kernel=2, stride=None, padding=0): its input is flat (784 features)"),
+        ([Flatten(), Flatten()], "layer 2, Flatten(): its input is flat (784 features)"),
+        ([Flatten(), GlobalAvgPool()], "layer 2, GlobalAvgPool(): its input is flat (784 features)"),
+        ([Conv(4), Conv(6, groups=4), *HEAD], "4 groups divide neither or only one of 4 input and 6 output channels"),
+        ([Conv(4), GlobalAvgPool()], "GlobalAvgPool(): the network ends in 4 numbers, expected one for each of 10 classes"),
+        ([Conv(10)], "the network ends in 10 x 26 x 26 numbers, expected one for each of 10 classes"),
+        ([], "Network: it has no layers"),
+        ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, GlobalAvgPool, Flatten, Linear"),
+    ],
+)  # fmt: skip
+def test_a_network_that_does_not_fit_is_refused_with_the_layer_named(layers: list[Layer], message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        Network(layers)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("image", [(28, 28), (1, 28, 0), (1, 28.0, 28)])
+def test_an_input_that_is_no_image_is_refused(image: tuple[int, int, int]) -> None:
+    with pytest.raises(SpecError, match=r"Network: input is .*, expected three whole numbers: channels, height, width"):
+        Network(HEAD, input=image)
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(SpecError, match="classes is 1, expected a whole number of at least 2"):
+        Network([Conv(1), GlobalAvgPool()], classes=1)
+
+
+def test_shapes_are_those_before_the_first_layer_and_after_each() -> None:
+    network = Network([Conv(6, padding=1), MaxPool(3, stride=2), Conv(8, stride=3, kernel=2), Flatten(), Linear(10)])
+    assert network.shapes() == [(1, 28, 28), (6, 28, 28), (6, 13, 13), (8, 4, 4), (128,), (10,)]
+
+
+@given(
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    kernel=st.integers(1, 8),
+    stride=st.integers(1, 5),
+    padding=st.integers(0, 4),
+)
+def test_a_window_has_an_output_for_each_place_it_fits_in(size: tuple[int, int], kernel: int, stride: int, padding: int) -> None:
+    places = [len(range(0, side + 2 * padding - kernel + 1, stride)) for side in size]
+    conv = Conv(2, kernel=kernel, stride=stride, padding=padding)
+    if 0 in places:
+        with pytest.raises(SpecError, match=f"its {kernel} x {kernel} window is larger than its input"):
+            conv.output((3, *size))
+    else:
+        assert conv.output((3, *size)) == (2, *places)
+
+
+@pytest.mark.parametrize(("step", "parameters"), [("0", 9902), ("A1", 9060), ("B1", 7826)])
+def test_the_networks_of_the_built_in_ladder_have_their_known_sizes(step: str, parameters: int) -> None:
+    assert ladders.load("mnist").step(step).network.parameters == parameters
+
+
+def test_a_depthwise_convolution_has_one_filter_for_each_channel() -> None:
+    assert Conv(8, groups=8, norm=None).parameters((8, 5, 5)) == 8 * 9
+    assert Conv(8, groups=8, bias=True).parameters((8, 5, 5)) == 8 * 9 + 8 + 16
