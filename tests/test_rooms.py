@@ -24,7 +24,7 @@ HOMES = {
     "markupsafe": {"page.html"},
     "matplotlib": {"page.charts"},
     "PIL": {"page.pictures"},
-    "scipy": {"evidence"},
+    "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records"},
     "safetensors": {"records", "train"},
     "torch": {"augment", "engine.native", "engine.plain", "state", "streams", "tracing", "train"},

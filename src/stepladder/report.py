@@ -1,4 +1,4 @@
-"""The report of a ladder, made from its records alone: report.json, report.md and report.html.
+"""The report of a ladder, made from its records alone: report.json, report.md, report.html and missed.json.
 
 report.json, schema 1. Accuracies, differences and shares are fractions, intervals are 95 %; what is not known is null.
 
@@ -15,36 +15,43 @@ report.json, schema 1. Accuracies, differences and shares are fractions, interva
     - `held` {`share`, `low`, `high`, `n`}: the share of seeds with at least the budget's accuracy in each of its last `hold`
       epochs; seeds that diverged count as not holding
     - `best` {`accuracy`, `epochs`, `seeds`}: the largest test accuracy, and out of how many it was picked
-    - `effect` {`mean`, `low`, `high`, `n`}: test accuracy minus the parent's at the last epoch, paired over `n` shared seeds
+    - `target_verdict`: reached, missed or undecided; `target_more_seeds`: about how many more seeds would decide, null where
+      it is decided or no number can be told
+    - `effect`: test accuracy minus the parent's at the last epoch, paired over `n` shared seeds
+      {`mean`, `low`, `high`, `n`,
+      `p` (two-sided, exact sign-flip test), `p_holm` (adjusted for all effects of the ladder),
+      `verdict` (helps, hurts, no difference, undecided), `won` (the share of pairs in which the step is above its parent),
+      `correlation` (between the two steps over the seeds), `detectable` (the difference found with 80 % power),
+      `mcnemar` {`only_child`, `only_parent`, `p`} (with one pair: the images that only one of the two answered right)}
     - `live`: false where all shared seeds end with the very weights of the parent
     - `history`: for each seed (as text) its epochs, as in run.json
     - `confusion`: rows are labels, columns answers, summed over the finished seeds
+    - `per_class`: for each label, the share of its images answered right
     - `misclassified`: a list, most often missed first, of {`index` in the test set, `label`, `missed_by` (seeds),
-      `answers` {wrong answer (as text): seeds}}
+      `answers` {wrong answer (as text): seeds}, `suspect` (people hold this label of MNIST wrong)}
     - `analysis`: a paragraph
 
-Without finished seeds (`n` is 0), the figures from `test_accuracy` to `live` and `confusion` are null; `held` is not where
-all diverged.
+Without finished seeds (`n` is 0), the figures from `test_accuracy` to `live`, `confusion` and `per_class` are null; where all
+diverged, `held` and `target_verdict` are not.
+
+missed.json: for each step's id its `misclassified`, each image also with `of`, the number of finished seeds.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stepladder import anatomy, data, evidence, records
+from stepladder import anatomy, evidence
 from stepladder.analysis import analyse
-from stepladder.evidence import Evidence
-from stepladder.job import Job, Setup
+from stepladder.evidence import Arm, Effect, Evidence, Missed
+from stepladder.job import Setup
 from stepladder.page.html import html
 from stepladder.page.markdown import markdown
 from stepladder.records import Record
-from stepladder.spec import Budget, Ladder, Step, to_data
+from stepladder.spec import Ladder, Step, to_data
 
 SCHEMA = 1
 LINE = 140
@@ -52,12 +59,14 @@ LINE = 140
 
 
 def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> list[Path]:
-    """Write what `build` found as report.json, report.md and report.html, each whole or not at all; returns their paths."""
-    images = data.load(setup.data, _classes(ladder)).test_images
+    """Write what `build` found as report.json, report.md, report.html and missed.json, each whole or not at all; returns
+    their paths."""
+    images = setup.dataset(_classes(ladder)).test_images
     texts = {
         "report.json": text(found) + "\n",
         "report.md": markdown(found, ladder),
         "report.html": html(found, ladder, images),
+        "missed.json": text(missed(found)) + "\n",
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [_write(folder / name, content) for name, content in texts.items()]
@@ -68,23 +77,28 @@ def build(ladder: Ladder, setup: Setup) -> dict[str, Any]:
 
     Raises RecordError and DataError for files that cannot be used.
     """
-    runs = {step.id: _runs(ladder, step, setup) for step in ladder.steps}
-    every = [run for found in runs.values() for run in found]
-    labels = data.load(setup.data, _classes(ladder)).test_labels
+    arms = evidence.load(ladder, setup)
+    gathered = evidence.gather(ladder, arms, setup.dataset(_classes(ladder)).test_labels)
+    every = [record for arm in arms.values() for record in arm.records]
     return {
         "schema": SCHEMA,
         "ladder": ladder.name,
         "budget": asdict(ladder.budget),
-        "made": max((run.environment["date"][:10] for run in every if "date" in run.environment), default=None),
+        "made": max((record.environment["date"][:10] for record in every if "date" in record.environment), default=None),
         "engine": setup.engine,
         "device": setup.device,
         "machines": _machines(every),
         "steps": [
-            _step(step, ladder.budget, runs[step.id], runs[step.parent.id] if step.parent else [])
-            | {"misclassified": _misclassified(ladder, step, setup, runs[step.id], labels)}
+            _step(step, arms[step.id], gathered[step.id])
+            | {"analysis": analyse(step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None)}
             for step in ladder.steps
         ],
     }
+
+
+def missed(found: dict[str, Any]) -> dict[str, Any]:
+    """The data of missed.json, from that of report.json."""
+    return {step["id"]: [image | {"of": step["n"]} for image in step["misclassified"]] for step in found["steps"]}
 
 
 def text(value: Any, indent: str = "", before: str = "") -> str:
@@ -107,29 +121,18 @@ def _classes(ladder: Ladder) -> int:
     return ladder.steps[0].network.classes
 
 
-def _runs(ladder: Ladder, step: Step, setup: Setup) -> list[Record]:
-    """The step's records, by seed."""
-    fingerprint = Job(ladder.name, step, 0, setup).fingerprint
-    return [
-        records.read(records.run_folder(setup.runs, step, fingerprint, seed))
-        for seed in records.seeds(setup.runs, step, fingerprint)
-    ]
-
-
-def _machines(runs: Sequence[Record]) -> list[dict[str, Any]]:
+def _machines(found: Iterable[Record]) -> list[dict[str, Any]]:
     """The distinct places the runs were made in, in the order they are met."""
     names = ("processor", "threads", "torch", "commit")
-    found: list[dict[str, Any]] = []
-    for run in runs:
-        machine = {name: run.environment.get(name) for name in names}
-        if machine not in found:
-            found.append(machine)
-    return found
+    machines: list[dict[str, Any]] = []
+    for record in found:
+        machine = {name: record.environment.get(name) for name in names}
+        if machine not in machines:
+            machines.append(machine)
+    return machines
 
 
-def _step(step: Step, budget: Budget, runs: Sequence[Record], parent: Sequence[Record]) -> dict[str, Any]:
-    found = _evidence(step, budget, runs, parent)
-    confusions = [run.confusion for run in runs if run.confusion]
+def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
     return {
         "id": step.id,
         "title": step.title,
@@ -146,48 +149,26 @@ def _step(step: Step, budget: Budget, runs: Sequence[Record], parent: Sequence[R
         "train_accuracy": _data(found.train, "mean", "sd", "low", "high", "worst"),
         "held": _data(found.held, "share", "low", "high", "n"),
         "best": _data(found.best, "accuracy", "epochs", "seeds"),
-        "effect": _data(found.effect, "mean", "low", "high", "n"),
+        "target_verdict": found.target.verdict if found.target else None,
+        "target_more_seeds": found.target.more_seeds if found.target else None,
+        "effect": _effect(found.effect),
         "live": found.live,
-        "history": {str(run.seed): [asdict(epoch) for epoch in run.history] for run in runs},
-        "confusion": np.sum(confusions, axis=0).tolist() if confusions else None,
-        "analysis": analyse(step, budget, found),
+        "history": {str(record.seed): [asdict(epoch) for epoch in record.history] for record in arm.records},
+        "confusion": found.confusion and [list(row) for row in found.confusion],
+        "per_class": found.per_class and list(found.per_class),
+        "misclassified": [_missed(image) for image in found.missed],
     }
 
 
-def _evidence(step: Step, budget: Budget, runs: Sequence[Record], parent: Sequence[Record]) -> Evidence:
-    finished = _finished(runs)
-    tests = [[epoch.test_accuracy for epoch in run.history] for run in finished]
-    lost = [run.seed for run in runs if run.status == "diverged"]
-    before = _finished(parent)
-    return Evidence(
-        epochs=step.recipe.epochs,
-        seeds=tuple(run.seed for run in finished),
-        diverged=tuple(lost),
-        test=evidence.estimate([history[-1] for history in tests]) if finished else None,
-        train=evidence.estimate([run.history[-1].train_accuracy for run in finished]) if finished else None,
-        held=evidence.held(tests + [[] for _ in lost], budget.accuracy, budget.hold) if runs else None,
-        lowest=min(min(history[-budget.hold :]) for history in tests) if finished else None,
-        best=evidence.best(tests) if finished else None,
-        effect=evidence.effect(_last(finished), _last(before)),
-        live=evidence.live(*({run.seed: run.weights_sha256 for run in arm} for arm in (finished, before))),
-    )
+def _effect(found: Effect | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    names = ("mean", "low", "high", "n", "p", "p_holm", "verdict", "won", "correlation", "detectable")
+    return {name: getattr(found, name) for name in names} | {"mcnemar": found.mcnemar and asdict(found.mcnemar)}
 
 
-def _finished(runs: Sequence[Record]) -> list[Record]:
-    return [run for run in runs if run.status == "finished"]
-
-
-def _last(runs: Sequence[Record]) -> dict[int, float]:
-    """Test accuracy after the last epoch, by seed."""
-    return {run.seed: run.history[-1].test_accuracy for run in runs}
-
-
-def _misclassified(
-    ladder: Ladder, step: Step, setup: Setup, runs: Sequence[Record], labels: NDArray[np.uint8]
-) -> list[dict[str, Any]]:
-    folders = [Job(ladder.name, step, run.seed, setup).folder for run in _finished(runs)]
-    missed = evidence.missed([records.read_logits(folder).argmax(axis=1) for folder in folders], labels)
-    return [asdict(image) | {"answers": {str(answer): seeds for answer, seeds in image.answers.items()}} for image in missed]
+def _missed(image: Missed) -> dict[str, Any]:
+    return asdict(image) | {"answers": {str(answer): seeds for answer, seeds in image.answers.items()}}
 
 
 def _data(value: Any, *names: str) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +34,9 @@ Data = Annotated[Path | None, typer.Option(help="A folder with MNIST's four IDX 
 Engine = Annotated[str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")]
 Device = Annotated[str, typer.Option(help="Where it trains: cpu or cuda.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every step, instead of its own.")]
+Holdout = Annotated[
+    int, typer.Option(min=0, help="Judge by so many training images, kept back from training, and leave the test set unread.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print data instead of text.")]
 
 
@@ -69,6 +74,7 @@ def run(
     data: Data = None,
     engine: Engine = None,
     device: Device = "cpu",
+    holdout: Holdout = 0,
 ) -> None:
     """Train what is missing, then write the report. Interrupted at any moment, the same command goes on."""
     from stepladder.environment import cores
@@ -81,7 +87,7 @@ def run(
     planned = len(chosen) * seeds
     workers = workers or (1 if threads else min(cores(), planned))
     # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
-    setup = _setup(runs, data, engine, device, threads or max(1, cores() // workers))
+    setup = replace(_setup(runs, data, engine, device, holdout), threads=threads or max(1, cores() // workers))
     jobs = [Job(loaded.name, step, seed, setup) for seed in range(seeds) for step in chosen]
     failed = _sweep(jobs, workers)
     _report(loaded, setup)
@@ -97,9 +103,60 @@ def report(
     data: Data = None,
     engine: Engine = None,
     device: Device = "cpu",
+    holdout: Holdout = 0,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write report.html, report.md and report.json from the records there are."""
-    _report(_load(ladder, epochs), _setup(runs, data, engine, device))
+    """Write report.html, report.md, report.json and missed.json from the records there are."""
+    page = _report(_load(ladder, epochs), _setup(runs, data, engine, device, holdout))
+    if browser and not webbrowser.open(page.resolve().as_uri()):
+        raise UserError(f"no browser was found to open {page}")
+
+
+@app.command()
+def compare(
+    ladder: LadderName,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="A step's id.")],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The id of the step that it is compared with.")],
+    epochs: Epochs = None,
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    engine: Engine = None,
+    device: Device = "cpu",
+    holdout: Holdout = 0,
+    as_json: Json = False,
+) -> None:
+    """Print what one step's runs differ in from another's, any two steps, paired over the seeds that both have."""
+    from stepladder.cli import verdicts
+
+    loaded = _load(ladder, epochs)
+    setup = _setup(runs, data, engine, device, holdout)
+    found = verdicts.comparison(loaded, loaded.step(step), loaded.step(other), setup)
+    print(json.dumps(found, indent=1) if as_json else verdicts.sentences(found))
+
+
+@app.command()
+def check(
+    ladder: LadderName,
+    epochs: Epochs = None,
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    engine: Engine = None,
+    device: Device = "cpu",
+    holdout: Holdout = 0,
+    as_json: Json = False,
+) -> None:
+    """Print budget and verdicts. Exits with 1 where a step breaks the budget or changes nothing, or where the last step
+    misses the target or has not been run: the steps before it are on their way."""
+    from stepladder.cli import verdicts
+
+    loaded = _load(ladder, epochs)
+    found = verdicts.check(loaded, _setup(runs, data, engine, device, holdout))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        verdicts.show(loaded, found)
+    if found["failures"]:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -135,7 +192,7 @@ def _load(name: str, epochs: int | None) -> Ladder:
     return loaded.with_epochs(epochs) if epochs else loaded
 
 
-def _setup(runs: Path, data: Path | None, engine: str | None, device: str, threads: int = 1) -> "Setup":
+def _setup(runs: Path, data: Path | None, engine: str | None, device: str, holdout: int) -> "Setup":
     from stepladder.job import Setup
 
     engine = engine or ("native" if device == "cpu" else "torch")
@@ -144,18 +201,18 @@ def _setup(runs: Path, data: Path | None, engine: str | None, device: str, threa
         raise SpecError(f"unknown device {device!r}: expected cpu or cuda")
     if engine == "native" and device != "cpu":
         raise SpecError(f"the native engine runs on cpu, not on {device}: choose --engine torch")
-    return Setup(runs, data, engine, device, threads)
+    return Setup(runs, data, engine, device, holdout=holdout)
 
 
 def _sweep(jobs: "list[Job]", workers: int) -> bool:
     """Train what is missing, showing it; True where a run failed."""
     from stepladder.cli import live
-    from stepladder.data import check_fits, load
+    from stepladder.data import check_fits
     from stepladder.sweep import missing, sweep
     from stepladder.workers import Workers
 
     for job in jobs:
-        check_fits(load(job.setup.data, job.step.network.classes), job.step.network.input)
+        check_fits(job.setup.dataset(job.step.network.classes), job.step.network.input)
     todo = missing(jobs)
     print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are recorded in {jobs[0].setup.runs}, {len(todo)} to train.")
     if not todo:
@@ -176,13 +233,16 @@ def _sweep(jobs: "list[Job]", workers: int) -> bool:
     return bool(end.failures)
 
 
-def _report(ladder: Ladder, setup: "Setup") -> None:
+def _report(ladder: Ladder, setup: "Setup") -> Path:
+    """Print the figures and write the report; returns the page."""
     from stepladder import report
 
     found = report.build(ladder, setup)
     tables.results(found)
-    for path in report.write(found, ladder, setup, setup.runs / ladder.name):
+    folder = setup.runs / (f"{ladder.name}-holdout" if setup.holdout else ladder.name)
+    for path in report.write(found, ladder, setup, folder):
         print(f"wrote {path}")
+    return folder / "report.html"
 
 
 def _step_data(step: Step) -> dict[str, object]:

@@ -13,7 +13,7 @@ from stepladder.spec import Ladder, Step
 
 def layers(step: Step) -> None:
     """Print one step's layer table."""
-    table = _table(f"{step.id}: {step.title}", ("#", "operation", "in", "out", "k", "p", "s"), left=2)
+    table = new(f"{step.id}: {step.title}", ("#", "operation", "in", "out", "k", "p", "s"), left=2)
     for name in ("parameters", "MACs", "jump in", "out", "RF in", "out"):
         table.add_column(name, justify="right")
     rows = anatomy(step.network)
@@ -25,32 +25,32 @@ def layers(step: Step) -> None:
         )  # fmt: skip
     table.add_section()
     table.add_row("", "total", *[""] * 5, f"{sum(row.parameters for row in rows):,}", f"{sum(row.macs for row in rows):,}")
-    _print(table)
+    put(table)
 
 
 def steps(ladder: Ladder) -> None:
     """Print a ladder's steps."""
     budget = ladder.budget
     title = f"{ladder.name}: {budget.accuracy:.2%} within {budget.parameters:,} parameters and {budget.epochs} epochs"
-    table = _table(title, ("step", "after", "title", "changes", "parameters", "epochs"), left=4)
+    table = new(title, ("step", "after", "title", "changes", "parameters", "epochs"), left=4)
     for step in ladder.steps:
         parent, concept = (step.parent.id, step.change.concept) if step.parent and step.change else ("", "")
         table.add_row(step.id, parent, step.title, concept, f"{step.network.parameters:,}", str(step.recipe.epochs))
-    _print(table)
+    put(table)
 
 
 def ladders(found: Sequence[Ladder]) -> None:
     """Print what ladders there are."""
-    table = _table(None, ("ladder", "steps", "parameters", "epochs", "accuracy"), left=1)
+    table = new(None, ("ladder", "steps", "parameters", "epochs", "accuracy"), left=1)
     for ladder in found:
         budget = ladder.budget
         table.add_row(ladder.name, str(len(ladder.steps)), f"{budget.parameters:,}", str(budget.epochs), f"{budget.accuracy:.2%}")
-    _print(table)
+    put(table)
 
 
 def results(report: dict[str, Any]) -> None:
     """Print a report's figures, a line for each step: last epoch, mean and standard deviation over seeds."""
-    table = _table(None, ("step", "title", "parameters", "seeds", "train", "test", "± sd", "held"), left=2)
+    table = new(None, ("step", "title", "parameters", "seeds", "train", "test", "± sd", "held"), left=2)
     for step in report["steps"]:
         train, test, held = step["train_accuracy"], step["test_accuracy"], step["held"]
         figures = ["not run", "", "", ""]
@@ -58,10 +58,10 @@ def results(report: dict[str, Any]) -> None:
             sd = "" if test["sd"] is None else f"{test['sd']:.2%}"
             figures = [f"{train['mean']:.2%}", f"{test['mean']:.2%}", sd, f"{held['share']:.0%}"]
         table.add_row(step["id"], step["title"], f"{step['parameters']:,}", str(step["n"]), *figures)
-    _print(table)
+    put(table)
 
 
-def _table(title: str | None, columns: Sequence[str], left: int) -> Table:
+def new(title: str | None, columns: Sequence[str], left: int) -> Table:
     """A table whose first `left` columns are text, the others numbers."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for number, name in enumerate(columns):
@@ -69,7 +69,8 @@ def _table(title: str | None, columns: Sequence[str], left: int) -> Table:
     return table
 
 
-def _print(table: Table) -> None:
+def put(table: Table) -> None:
+    """Print a table."""
     console = Console()
     if not console.is_terminal:
         console.width = 200  # piped text is not cut to a terminal's width

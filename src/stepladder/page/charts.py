@@ -26,7 +26,7 @@ _ACCURACIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995
 _LOSSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # Colours that stand for the page's own, so that a dark page has a dark chart.
 _TEST, _TRAIN, _TARGET, _INK, _GRID = "#000001", "#000002", "#000003", "#000004", "#000005"
-_VARIABLES = {_TEST: "--test", _TRAIN: "--train", _TARGET: "--target", _INK: "--muted", _GRID: "--line"}
+_VARIABLES = {_TEST: "--test", _TRAIN: "--train", _TARGET: "--target-line", _INK: "--muted", _GRID: "--line"}
 
 
 class Curves(NamedTuple):
@@ -38,7 +38,22 @@ class Curves(NamedTuple):
     test_diverged: Sequence[Curve] = ()
 
 
-def accuracy_chart(name: str, curves: Curves, target: float, span: Range, drops: Sequence[int]) -> str:
+class Place(NamedTuple):
+    """Where an epoch and its two means are drawn, in percent of the chart from its left and its top."""
+
+    x: float
+    test: float
+    train: float
+
+
+class Chart(NamedTuple):
+    """An <svg> element, and the place of each epoch (none without a finished seed)."""
+
+    svg: str
+    places: list[Place]
+
+
+def accuracy_chart(name: str, curves: Curves, target: float, span: Range, drops: Sequence[int]) -> Chart:
     """Accuracies by epoch. `span` is the lowest and highest accuracy shown, `drops` are the epochs that began with a lower
     learning rate, `name` tells this chart's marks from those of the page's other charts."""
     figure, axes = _axes()
@@ -49,19 +64,20 @@ def accuracy_chart(name: str, curves: Curves, target: float, span: Range, drops:
     ticks = _between(_ACCURACIES, span)
     axes.set_yticks([_error(value) for value in ticks], [f"{100 * value:g} %" for value in ticks])
     axes.set_ylim(_error(min(ticks[0], span[0])), _error(max(ticks[-1], span[1])))
-    return _svg(figure, name)
+    return Chart(_svg(figure, name), _places(figure, errors))
 
 
-def loss_chart(name: str, curves: Curves, span: Range, drops: Sequence[int]) -> str:
+def loss_chart(name: str, curves: Curves, span: Range, drops: Sequence[int]) -> Chart:
     """Losses by epoch on a logarithmic axis; the arguments are those of `accuracy_chart`."""
     figure, axes = _axes()
     axes.set_yscale("log")
-    _draw(axes, Curves(*([[max(value, LEAST_LOSS) for value in curve] for curve in kind] for kind in curves)), drops)
+    losses = Curves(*([[max(value, LEAST_LOSS) for value in curve] for curve in kind] for kind in curves))
+    _draw(axes, losses, drops)
     span = max(span[0], LEAST_LOSS), max(span[1], LEAST_LOSS)
     ticks = _between(_LOSSES, span)
     axes.set_yticks(ticks, [f"{value:g}" for value in ticks])
     axes.set_ylim(min(ticks[0], span[0]), max(ticks[-1], span[1]))
-    return _svg(figure, name)
+    return Chart(_svg(figure, name), _places(figure, losses))
 
 
 def _error(accuracy: float) -> float:
@@ -87,6 +103,7 @@ def _axes() -> tuple[Figure, Axes]:
     axes.tick_params(axis="x", length=3, color=_INK)
     axes.set_xlabel("epoch", color=_INK, fontsize=9)
     axes.set_axisbelow(True)
+    axes.set_autoscale_on(False)  # the limits are given, and matplotlib warns of those it finds for a lone line
     return figure, axes
 
 
@@ -111,6 +128,18 @@ def _epochs(curve: Curve) -> range:
     return range(1, len(curve) + 1)
 
 
+def _places(figure: Figure, curves: Curves) -> list[Place]:
+    """The places of the means, once the figure has been laid out by drawing it."""
+    if not curves.test:
+        return []
+    test, train = (np.mean(kind, axis=0) for kind in (curves.test, curves.train))
+    to_figure = figure.axes[0].transData + figure.transFigure.inverted()
+    epochs = np.arange(1, len(test) + 1)
+    (x, low), (_, high) = (to_figure.transform(np.column_stack([epochs, mean])).T for mean in (test, train))
+    rows = np.column_stack([x, 1 - low, 1 - high])
+    return [Place(*row) for row in (100 * rows).round(2).tolist()]
+
+
 def _svg(figure: Figure, name: str) -> str:
     """The figure as an <svg> element: the same text on every run, without sizes, ids of no use and namespaces."""
     written = StringIO()
@@ -120,6 +149,7 @@ def _svg(figure: Figure, name: str) -> str:
     svg = svg[svg.index("<svg") :]
     # matplotlib's <style> would apply to the whole page, and its fonts are not the page's.
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
     svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     svg = re.sub(r' (xmlns(:xlink)?|version)="[^"]*"', "", svg)
     svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg))

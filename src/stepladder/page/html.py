@@ -1,6 +1,8 @@
 """The report as one HTML file: styles, charts and images are inside it, and nothing is ever requested."""
 
+import hashlib
 import re
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +12,41 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from stepladder import analysis
-from stepladder.page import views, words
+from stepladder.evidence import MARGIN
+from stepladder.page import overview, views, words
 from stepladder.page.tree import rails
 from stepladder.spec import Ladder
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> str:
     """The page for report.json's data; `images` are the test images (n, height, width) that `misclassified` points into."""
-    spans = views.spans(found)
-    axis = views.axis(found)
+    spans, budget = views.spans(found), found["budget"]
+    accuracies, effects = overview.accuracies(found), overview.effects(found)
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     return _environment().get_template("report.html").render(
         report=found,
-        budget_words=words.budget(found["budget"]),
-        measured=words.measured(found),
-        axis=axis,
+        script=Markup(script),
+        script_digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        accuracies=accuracies,
+        effects=effects,
+        margin=MARGIN,
         lanes=max(rail.lane for rail in rails(found["steps"])) + 1,
         images=len(images),
         steps=[
             {
                 "data": data,
                 "rail": rail,
-                "verdict": views.verdict(data, found["budget"]),
-                "strip": views.strip(data, axis),
-                "concept": words.concept(step.change.concept) if step.change else None,
-                "brief": words.brief(step.change) if step.change else "",
-                "parts": words.parts(step.change) if step.change else None,
-                "layers_words": " · ".join(words.layers(step.network)),
-                "charts": views.charts(data, found["budget"]["accuracy"], spans),
-                "confusion": views.confusion(data["confusion"]),
+                "target": overview.target(data, budget),
+                "effect": overview.effect(data),
+                "accuracy_mark": overview.accuracy_mark(data, accuracies),
+                "effect_mark": overview.effect_mark(data, effects),
+                "change": step.change,
+                "charts": views.charts(data, budget["accuracy"], spans),
+                "confusion": views.confusion(data),
                 "gallery": views.gallery(data["misclassified"], images),
+                "layers": " · ".join(words.layers(step.network)),
             }
             for data, step, rail in zip(found["steps"], ladder.steps, rails(found["steps"]), strict=True)
         ],
@@ -47,19 +55,18 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
 
 def _environment() -> Environment:
     made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["words"] = words
     made.filters |= {
         "percent": lambda fraction: _tied(analysis.percent(fraction)),
         "percents": lambda low, high: _tied(analysis.percents(low, high)),
         "points": lambda difference: _tied(analysis.points(difference)),
-        "point_range": lambda low, high: _tied(analysis.point_range(low, high)),
         "counted": analysis.counted,
-        "machine": words.machine,
         "tied": _tied,
         "comma": lambda number: f"{number:,}",
         "size": _size,

@@ -7,7 +7,7 @@ from stepladder.analysis import counted, percent, percents, point_range, points
 from stepladder.page import words
 from stepladder.spec import Ladder, Step
 
-_HEADS = ("id", "step", "the one change", "parameters", "train %", "test %", "best", "held")
+_HEADS = ("id", "step", "the one change", "parameters", "train %", "test %", "held", "target", "against parent")
 
 
 def markdown(found: dict[str, Any], ladder: Ladder) -> str:
@@ -16,21 +16,21 @@ def markdown(found: dict[str, Any], ladder: Ladder) -> str:
     lines = [
         f"**{ladder.name}**: {words.budget(found['budget'])}. {words.measured(found)}",
         "",
-        *_table(_HEADS, [_row(data, step, found["budget"]["hold"]) for data, step in steps]),
+        *_table(_HEADS, [_row(data, step) for data, step in steps]),
         "",
         "Train and test are accuracies after the last epoch (mean ± standard deviation over seeds); train is as seen while "
-        f"training. Held: seeds with the target in each of the last {counted(found['budget']['hold'], 'epoch')}. "
-        "Best is a maximum picked on the test set, not a result.",
+        f"training. Held: seeds with the target in each of the last {counted(found['budget']['hold'], 'epoch')}. Against parent: "
+        "the difference in test accuracy, in points, and whether the change helps.",
     ]
     for data, step in steps:
         lines += ["", *_section(data, step)]
     return "\n".join(lines) + "\n"
 
 
-def _row(data: dict[str, Any], step: Step, hold: int) -> list[str]:
-    change = words.brief(step.change) if step.change else ""
+def _row(data: dict[str, Any], step: Step) -> list[str]:
+    change = words.summary(step.change) if step.change else ""
     head = [data["id"], _written(data["title"]), change, f"{data['parameters']:,}"]
-    return [*head, _figure(data, "train_accuracy"), _figure(data, "test_accuracy"), _best(data), _held(data)]
+    return [*head, _figure(data, "train_accuracy"), _figure(data, "test_accuracy"), _held(data), _target(data), _effect(data)]
 
 
 def _figure(data: dict[str, Any], name: str) -> str:
@@ -42,16 +42,20 @@ def _figure(data: dict[str, Any], name: str) -> str:
     return mean if figure["sd"] is None else f"{mean} ± {100 * figure['sd']:.2f} (n={data['n']})"
 
 
-def _best(data: dict[str, Any]) -> str:
-    best = data["best"]
-    if not best:
-        return ""
-    return f"{percent(best['accuracy'])}, best of {counted(best['epochs'], 'epoch')} x {counted(best['seeds'], 'seed')}"
-
-
 def _held(data: dict[str, Any]) -> str:
     held = data["held"]
     return f"{round(held['share'] * held['n'])} of {held['n']}" if held else ""
+
+
+def _target(data: dict[str, Any]) -> str:
+    return data["target_verdict"] or ""
+
+
+def _effect(data: dict[str, Any]) -> str:
+    if data["live"] is False:
+        return "**dead**: nothing changed"
+    effect = data["effect"]
+    return f"{points(effect['mean']).removesuffix(' points')}: {effect['verdict']}" if effect else ""
 
 
 def _section(data: dict[str, Any], step: Step) -> list[str]:
@@ -73,10 +77,16 @@ def _result(data: dict[str, Any], step: Step) -> str:
             texts.append(f"{label} {percent(figure['mean'])}{interval}")
     if not data["test_accuracy"]:
         texts.append("diverged" if data["diverged"] else "not run")
+    if data["held"]:
+        texts.append(f"target held by {_held(data)}: {data['target_verdict']}")
+    if best := data["best"]:
+        looked = f"{counted(best['epochs'], 'epoch')} x {counted(best['seeds'], 'seed')}"
+        texts.append(f"best of {looked} {percent(best['accuracy'])}, a maximum")
     if effect := data["effect"]:
         interval = "" if effect["low"] is None else f" (95 % interval {point_range(effect['low'], effect['high'])})"
         interval = " (one run each)" if effect["n"] == 1 else interval
-        texts.append(f"{points(effect['mean'])}{interval} against {data['parent']}")
+        verdict = "**dead, nothing changed**" if data["live"] is False else effect["verdict"]
+        texts.append(f"{points(effect['mean'])}{interval} against {data['parent']}: {verdict}")
     change = f"Changed: {words.brief(step.change)}. " if step.change else ""
     return f"{change}{'; '.join(texts)}."
 

@@ -1,46 +1,18 @@
-"""A report's figures as what the page draws: positions, verdicts, shades, charts and pictures."""
+"""A step's figures as what its section of the page draws: curves, matrix and pictures."""
 
-import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.page.charts import Curves, Range, accuracy_chart, loss_chart
+from stepladder.analysis import percent
+from stepladder.evidence.curves import CUT
+from stepladder.page.charts import Chart, Curves, Place, Range, accuracy_chart, loss_chart
 from stepladder.page.pictures import data_uri
 
 GALLERY = 60
 """At most so many misclassified images are shown for a step."""
-
-
-class Axis(NamedTuple):
-    """The accuracies at both ends of the overview's strips, and where the target lies between them, in percent."""
-
-    low: float
-    high: float
-    target: float
-
-    def place(self, accuracy: float) -> float:
-        """Where an accuracy lies, in percent of the strip; beyond an end, at the end."""
-        return round(100 * min(max((accuracy - self.low) / (self.high - self.low), 0.0), 1.0), 2)
-
-
-class Strip(NamedTuple):
-    """One step on the axis, in percent: a mark for each seed, the mean, and the interval's start and width."""
-
-    seeds: list[float]
-    mean: float
-    interval: tuple[float, float] | None
-
-
-class Verdict(NamedTuple):
-    """Whether a step meets the budget: `kind` (met, partly, missed, unknown), a mark, and the reason."""
-
-    kind: str
-    mark: str
-    text: str
 
 
 class Spans(NamedTuple):
@@ -50,63 +22,48 @@ class Spans(NamedTuple):
     loss: Range
 
 
-class Charts(NamedTuple):
-    """A step's learning curves as SVG, and the epochs that began with a lower learning rate."""
+class Reading(NamedTuple):
+    """What a chart says at one epoch: where, and both values with their range over the seeds."""
 
-    accuracy: str
-    loss: str
+    place: Place
+    epoch: int
+    test: str
+    train: str
+
+
+class Graph(NamedTuple):
+    """A chart with a reading for each epoch (none without a finished seed)."""
+
+    svg: str
+    readings: list[Reading]
+
+    @property
+    def data(self) -> list[list[Any]]:
+        """The readings as the page's script takes them: x, y of test and train, and the texts of the legend."""
+        return [[*reading.place, str(reading.epoch), reading.test, reading.train] for reading in self.readings]
+
+
+class Charts(NamedTuple):
+    """A step's learning curves, and the epochs that began with a lower learning rate."""
+
+    accuracy: Graph
+    loss: Graph
     drops: list[int]
 
 
 class Confusion(NamedTuple):
-    """The matrix with the depth of each shade (0 to 1), and the most frequent confusion (label, answer, times)."""
+    """The matrix with the depth of each shade (0 to 1), each label's share of right answers, the label with the smallest,
+    and the most frequent confusion (label, answer, times)."""
 
     rows: list[list[tuple[int, float]]]
-    errors: int
+    shares: list[float | None]
+    worst: int
     most: tuple[int, int, int] | None
-
-
-def axis(found: dict[str, Any]) -> Axis:
-    """An axis that holds the target and the last epoch of every seed."""
-    values = [found["budget"]["accuracy"], *(value for step in found["steps"] for value in _last(step))]
-    unit = 0.001 if max(values) - min(values) < 0.02 else 0.01
-    low = max(math.floor(min(values) / unit - 0.2) * unit, 0.0)
-    high = min(math.ceil(max(values) / unit + 0.2) * unit, 1.0)
-    whole = Axis(round(low, 6), round(high, 6), 0)
-    return whole._replace(target=whole.place(values[0]))
-
-
-def strip(step: dict[str, Any], on: Axis) -> Strip | None:
-    """The step's seeds, mean and interval on the axis; None without finished seeds."""
-    accuracy = step["test_accuracy"]
-    if not accuracy:
-        return None
-    interval = None
-    if accuracy["low"] is not None:
-        start = on.place(accuracy["low"])
-        interval = start, round(on.place(accuracy["high"]) - start, 2)
-    return Strip([on.place(value) for value in _last(step)], on.place(accuracy["mean"]), interval)
-
-
-def verdict(step: dict[str, Any], budget: dict[str, Any]) -> Verdict:
-    """Whether the step keeps within the budget and every seed held its accuracy."""
-    over = [f"{step[name]:,} {name}" for name in ("parameters", "epochs") if step[name] > budget[name]]
-    if over:
-        return Verdict("missed", "✗", f"over the budget: {', '.join(over)}")
-    held = step["held"]
-    if not held:
-        return Verdict("unknown", "·", "not run")
-    if step["epochs"] < budget["hold"]:
-        return Verdict("unknown", "·", "too few epochs")
-    count = round(held["share"] * held["n"])
-    kind, mark = ("met", "✓") if count == held["n"] else ("partly", "◐") if count else ("missed", "✗")
-    return Verdict(kind, mark, f"held by {count} of {held['n']}")
 
 
 def spans(found: dict[str, Any]) -> Spans:
     """The ranges of accuracy (with the target) and loss over all steps, seeds and epochs."""
     epochs = [epoch for step in found["steps"] for history in step["history"].values() for epoch in history]
-
     accuracies, losses = (
         [epoch[f"{part}_{name}"] for epoch in epochs for part in ("train", "test")] for name in ("accuracy", "loss")
     )
@@ -119,13 +76,20 @@ def charts(step: dict[str, Any], target: float, shared: Spans) -> Charts | None:
     if not any(step["history"].values()):
         return None
     longest = max(step["history"].values(), key=len)
-    drops = [after["epoch"] for before, after in pairwise(longest) if _lower(before, after)]
-    accuracy = accuracy_chart(f"{step['id']} accuracy", _curves(step, "accuracy"), target, shared.accuracy, drops)
-    return Charts(accuracy, loss_chart(f"{step['id']} loss", _curves(step, "loss"), shared.loss, drops), drops)
+    drops = _drops([epoch["learning_rate"] for epoch in longest])
+    accuracies, losses = _curves(step, "accuracy"), _curves(step, "loss")
+    accuracy = accuracy_chart(f"{step['id']} accuracy", accuracies, target, shared.accuracy, drops)
+    loss = loss_chart(f"{step['id']} loss", losses, shared.loss, drops)
+    return Charts(
+        Graph(accuracy.svg, _readings(accuracy, accuracies, percent, lambda value: f"{100 * value:.2f}")),
+        Graph(loss.svg, _readings(loss, losses, "{:.4f}".format, "{:.4f}".format)),
+        drops,
+    )
 
 
-def confusion(counts: list[list[int]] | None) -> Confusion | None:
+def confusion(step: dict[str, Any]) -> Confusion | None:
     """The confusion matrix, its shades by the square root of the count so that single errors can be seen."""
+    counts, shares = step["confusion"], step["per_class"]
     if counts is None:
         return None
     off = np.array(counts)
@@ -134,7 +98,8 @@ def confusion(counts: list[list[int]] | None) -> Confusion | None:
     largest = int(off.max())
     shades = np.sqrt(off / max(largest, 1)).round(3)
     rows = [list(zip(row, shade, strict=True)) for row, shade in zip(counts, shades.tolist(), strict=True)]
-    return Confusion(rows, int(off.sum()), (int(label), int(answer), largest) if largest else None)
+    worst = min((share, label) for label, share in enumerate(shares) if share is not None)[1]
+    return Confusion(rows, shares, worst, (int(label), int(answer), largest) if largest else None)
 
 
 def gallery(missed: Sequence[dict[str, Any]], images: NDArray[np.uint8]) -> list[dict[str, Any]]:
@@ -151,11 +116,16 @@ def _curves(step: dict[str, Any], name: str) -> Curves:
     return Curves(*(of(part, seeds) for part, seeds in kinds))
 
 
-def _lower(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether the learning rate was cut, by a tenth at least: schedules that glide would fill the chart with lines."""
-    return bool(after["learning_rate"] <= 0.9 * before["learning_rate"])
+def _drops(rates: Sequence[float]) -> list[int]:
+    """The epochs (from 1) at which a rate that had been constant was cut; one that glides would fill a chart with lines."""
+    triples = zip(rates, rates[1:], rates[2:], strict=False)
+    return [epoch for epoch, (before, last, rate) in enumerate(triples, start=3) if before == last and rate <= CUT * last]
 
 
-def _last(step: dict[str, Any]) -> list[float]:
-    """Test accuracy after the last epoch, of the finished seeds."""
-    return [step["history"][str(seed)][-1]["test_accuracy"] for seed in step["seeds"]]
+def _readings(chart: Chart, curves: Curves, mean: Callable[[float], str], end: Callable[[float], str]) -> list[Reading]:
+    def text(values: Sequence[float]) -> str:
+        said = mean(float(np.mean(values)))
+        return said if len(values) == 1 else f"{said} ({end(min(values))} to {end(max(values))})"
+
+    epochs = zip(chart.places, zip(*curves.test, strict=True), zip(*curves.train, strict=True), strict=True)
+    return [Reading(place, epoch, text(test), text(train)) for epoch, (place, test, train) in enumerate(epochs, start=1)]

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from stepladder.analysis import counted, percent
+from stepladder.analysis import counted, p_value, percent, point_range
 from stepladder.spec import Affine, Change, Network, StepLR
 
 
@@ -30,10 +30,10 @@ def value(name: str, found: Any) -> str:
         return counted(found, "epoch")
     if name == "batch_size":
         return counted(found, "image")
-    if name == "schedule" and found is None:
-        return "constant learning rate"
+    if isinstance(found, bool):
+        return "on" if found else "off"
     if found is None:
-        return "none"
+        return {"schedule": "constant learning rate", "optimizer": "stochastic gradient descent"}.get(name, "none")
     if isinstance(found, StepLR):
         return f"learning rate x {found.factor:g} after every {counted(found.every, 'epoch')}"
     if isinstance(found, Affine):
@@ -50,6 +50,8 @@ def layers(network: Network) -> list[str]:
 
 def code(found: Any) -> str:
     """A value as the Python that makes it: its first field by place, the others by name where they are not the default."""
+    if isinstance(found, list | tuple):
+        return f"[{', '.join(map(code, found))}]"
     if not is_dataclass(found):
         return f"{found:g}" if isinstance(found, float) else repr(found)
     values = [(field, getattr(found, field.name)) for field in fields(found)]
@@ -72,6 +74,13 @@ def brief(change: Change) -> str:
     return f"{concept(change.concept)}: {sides[0]} → {sides[1]}"
 
 
+def summary(change: Change) -> str:
+    """The change in the space of a table's cell: of a network only its size."""
+    if change.concept != "network":
+        return brief(change)
+    return f"network: {change.old.parameters:,} → {counted(change.new.parameters, 'parameter')}"
+
+
 def budget(found: dict[str, Any]) -> str:
     """A budget in one sentence, without its full stop."""
     return (
@@ -86,6 +95,24 @@ def measured(found: dict[str, Any]) -> str:
         return "Not run."
     date = f", {found['made']}" if found["made"] else ""
     return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}."
+
+
+def effect_range(found: dict[str, Any]) -> str:
+    """An effect's interval in points, without the unit: '-0.01 to +0.11'."""
+    if found["low"] is None:
+        return "one run each" if found["n"] == 1 else "no spread"
+    return point_range(found["low"], found["high"]).removesuffix(" points")
+
+
+def effect_tests(found: dict[str, Any]) -> list[str]:
+    """What the tests say of an effect, in a few words each."""
+    if found["n"] == 1:
+        images = found["mcnemar"]
+        return [f"{images['only_child']} images only here,", f"{images['only_parent']} only there, {p_value(images['p'])}"]
+    lines = [f"{p_value(found['p_holm'])} after Holm", f"{round(found['won'] * found['n'])} of {found['n']} pairs won"]
+    if found["verdict"] == "undecided" and found["detectable"]:
+        lines.append(f"would show {100 * found['detectable']:.2f} or more")
+    return lines
 
 
 def machine(found: dict[str, Any]) -> str:

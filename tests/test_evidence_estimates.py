@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepladder.evidence import Best, Effect, Estimate, Missed, best, effect, estimate, held, live, missed
+from stepladder.evidence import Best, Estimate, best, estimate, held
 
 accuracies = st.integers(0, 10_000).map(lambda correct: correct / 10_000)
 
@@ -73,61 +73,3 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
 
 def test_best_tells_how_many_looks_it_was_picked_from() -> None:
     assert best([[0.98, 0.995, 0.99], [0.99, 0.97, 0.98]]) == Best(0.995, epochs=3, seeds=2)
-
-
-def test_an_effect_pairs_shared_seeds_only() -> None:
-    # Differences 0.001, 0.002 and 0.003; seeds 7 and 8 have no partner.
-    half = 4.302653 * 0.001 / math.sqrt(3)
-    found = effect({0: 0.991, 1: 0.952, 2: 0.983, 7: 0.1}, {2: 0.98, 1: 0.95, 0: 0.99, 8: 0.9})
-    assert found is not None
-    assert found.n == 3
-    assert [found.mean, found.low, found.high] == pytest.approx([0.002, 0.002 - half, 0.002 + half], rel=1e-6)
-
-
-def test_pairing_finds_a_difference_that_the_seeds_would_hide() -> None:
-    parent = {0: 0.95, 1: 0.97, 2: 0.99}
-    child = {0: 0.9511, 1: 0.971, 2: 0.9909}
-    paired = effect(child, parent)
-    alone = estimate(list(child.values()))
-    assert paired is not None
-    assert paired.low is not None
-    assert paired.low > 0
-    assert alone.low is not None
-    assert alone.low < estimate(list(parent.values())).mean
-
-
-def test_one_pair_has_a_difference_without_an_interval_and_none_has_neither() -> None:
-    assert effect({3: 0.75}, {3: 0.5, 4: 0.25}) == Effect(1, 0.25, None, None)
-    assert effect({1: 0.996}, {2: 0.994}) is None
-    assert effect({1: 0.996}, {}) is None
-
-
-@pytest.mark.parametrize(
-    ("child", "parent", "expected"),
-    [
-        ({0: "a", 1: "b"}, {0: "a", 1: "b"}, False),
-        ({0: "a", 1: "b", 2: "x"}, {0: "a", 1: "b"}, False),
-        ({0: "a", 1: "c"}, {0: "a", 1: "b"}, True),
-        ({0: "b", 1: "a"}, {0: "a", 1: "b"}, True),
-        ({0: "a"}, {1: "a"}, None),
-        ({0: "a"}, {}, None),
-    ],
-)
-def test_a_change_is_dead_when_all_shared_seeds_end_with_the_parents_weights(
-    child: dict[int, str], parent: dict[int, str], expected: bool | None
-) -> None:
-    assert live(child, parent) is expected
-
-
-def test_missed_images_come_most_often_missed_first_with_what_was_answered() -> None:
-    labels = np.array([3, 1, 4, 1, 5], np.uint8)
-    answers = [np.array(row) for row in ([3, 7, 4, 1, 6], [3, 7, 4, 1, 5], [3, 2, 9, 1, 5])]
-    assert missed(answers, labels) == [
-        Missed(index=1, label=1, missed_by=3, answers={7: 2, 2: 1}),
-        Missed(index=2, label=4, missed_by=1, answers={9: 1}),
-        Missed(index=4, label=5, missed_by=1, answers={6: 1}),
-    ]
-
-
-def test_no_seeds_miss_nothing() -> None:
-    assert missed([], np.array([1], np.uint8)) == []

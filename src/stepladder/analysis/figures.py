@@ -1,0 +1,45 @@
+"""Figures as they are written in a sentence."""
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """A fraction as a percentage: 0.9941 is '99.41 %'."""
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of fractions in percentage points, with its sign: 0.0005 is '+0.05 points'."""
+    return f"{_signed(difference)} points"
+
+
+def percents(low: float, high: float, digits: int = 2) -> str:
+    """A range of fractions: '99.35 to 99.47 %'."""
+    return f"{100 * low:.{digits}f} to {percent(high, digits)}"
+
+
+def point_range(low: float, high: float) -> str:
+    """A range of differences: '-0.01 to +0.11 points'."""
+    return f"{_signed(low)} to {points(high)}"
+
+
+def size(difference: float) -> str:
+    """A difference of fractions in percentage points, without its sign: 0.0005 is '0.05 points'."""
+    return f"{100 * abs(difference):.2f} points"
+
+
+def counted(n: int, noun: str) -> str:
+    """'1 seed', '9,060 parameters'."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def p_value(p: float) -> str:
+    """'p 0.0313', 'p below 0.0001'."""
+    return f"p {p:.3g}" if p >= 0.0001 else "p below 0.0001"
+
+
+def rounded(difference: float) -> float:
+    """A difference of fractions in points as it is printed, so that the words fit the figure beside them."""
+    return round(100 * difference, 2)
+
+
+def _signed(difference: float) -> str:
+    return f"{rounded(difference) + 0.0:+.2f}"  # + 0.0: a difference that rounds to nothing is no '-0.00'

@@ -1,0 +1,189 @@
+"""What a step's runs show, a sentence for each question; each has its figures and claims no more than its verdict does."""
+
+from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points, rounded, size
+from stepladder.evidence import ALPHA, MARGIN, Cut, Effect, Estimate, Evidence, Late, McNemar, Share, Target
+from stepladder.evidence.paired import smallest_p
+from stepladder.spec import Budget, Recipe, Step
+
+LOWERING = ("dropout", "augmentation", "erasing")
+"""Concepts that make training images harder than test images, so that the train accuracy is lower than the fit."""
+
+
+def diverged(evidence: Evidence) -> str:
+    """How many runs diverged, and what that means for all other figures."""
+    seeds = f"{'seed' if len(evidence.diverged) == 1 else 'seeds'} {', '.join(map(str, evidence.diverged))}"
+    of = counted(len(evidence.diverged) + len(evidence.seeds), "run")
+    counts = "; what follows leaves them out, but counts them as not holding the target" if evidence.seeds else ""
+    return f"{len(evidence.diverged)} of {of} diverged ({seeds}): the loss was no longer finite{counts}."
+
+
+def accuracy(test: Estimate, evidence: Evidence) -> str:
+    """Test accuracy after the last epoch."""
+    after = f"After {counted(evidence.epochs, 'epoch')}"
+    if test.n == 1:
+        return f"{after}, the run of seed {evidence.seeds[0]} answers {percent(test.mean)} of the test images right."
+    if test.low is None or test.high is None:
+        return f"{after}, each of {test.n} seeds answers {percent(test.mean)} of the test images right."
+    return (
+        f"{after}, {test.n} seeds answer {percent(test.mean)} of the test images right on average "
+        f"(95 % interval {percents(test.low, test.high)}, worst {percent(test.worst)})."
+    )
+
+
+def fit(train: Estimate, test: Estimate, recipe: Recipe) -> str:
+    """Train against test, as far as the train figure can be compared."""
+    gap = round(train.mean, 4) - round(test.mean, 4)  # of the figures as they are printed
+    lowering = [name for name in LOWERING if getattr(recipe, name)]
+    what = " and ".join(filter(None, [", ".join(lowering[:-1]), *lowering[-1:]]))
+    verb = "lower" if len(lowering) > 1 else "lowers"
+    better = "images it trained on are answered better than new ones"
+    figures = f"The train accuracy is {percent(train.mean)}, {points(gap)} against test"
+    if lowering and rounded(gap) > 0:
+        return f"{figures}, although {what} {verb} it: {better}."
+    if lowering:
+        return f"{figures}; {what} {verb} it, so this gap does not tell how closely the training images are fitted."
+    if rounded(gap) > 0:
+        return f"{figures}: {better}."
+    return f"{figures}: no sign that {better}."
+
+
+def late(found: Late, before: Late | None, parent: str) -> str:
+    """How calm the last epochs are, and whether the accuracy still rises; `before` is the parent's, where there is one."""
+    than = f" ({parent}: {size(before.moves.mean)})" if before else ""
+    moves = f"In the last {found.epochs} epochs test accuracy moves by {size(found.moves.mean)} from one epoch to the next{than}"
+    low, high = found.rise.low, found.rise.high
+    if low is None or high is None:
+        return f"{moves} and changes by {points(found.rise.mean)} over them."
+    interval = f"{points(found.rise.mean)} over them, 95 % interval {point_range(low, high)}"
+    if low > 0:
+        return f"{moves} and is still rising ({interval})."
+    if high < 0:
+        return f"{moves} and is falling ({interval})."
+    return f"{moves}, and no trend stands out from the scatter ({interval})."
+
+
+def cut(found: Cut) -> str:
+    """What came with the first cut of the learning rate, without saying that the cut alone did it."""
+    gain = points(found.gain.mean)
+    if found.gain.low is not None and found.gain.high is not None:
+        gain += f" (95 % interval {point_range(found.gain.low, found.gain.high)})"
+    return (
+        f"The learning rate was cut after epoch {found.epoch - 1}: from the {found.epochs} epochs before to the {found.epochs} "
+        f"after, the mean changes by {gain} and the move from one epoch to the next goes from {size(found.before)} to "
+        f"{size(found.after)}; training on without a cut may do some of that too."
+    )
+
+
+def against(parent: str, found: Effect | None) -> str:
+    """The effect of the change and how sure it is."""
+    if not found:
+        return f"It has 0 finished seeds in common with {parent}, so what the change did is not measured."
+    if not found.live:
+        of_all = "the one shared seed" if found.n == 1 else f"all {found.n} shared seeds"
+        return f"The change did nothing: for {of_all} the final weights are bit for bit those of {parent}."
+    if found.mcnemar:
+        return _one_pair(parent, found, found.mcnemar)
+    interval = "without a spread, no interval"
+    if found.low is not None and found.high is not None:
+        interval = f"95 % interval {point_range(found.low, found.high)}"
+    p = p_value(found.p) if found.p_holm == found.p else f"{p_value(found.p)}, {p_value(found.p_holm)[2:]} after Holm"
+    return (
+        f"Against {parent}, paired over {found.n} seeds, it is {points(found.mean)} ({interval}, sign-flip {p}, "
+        f"{round(found.won * found.n)} of {found.n} pairs won): {_verdict(found)}."
+    )
+
+
+def _one_pair(parent: str, found: Effect, images: McNemar) -> str:
+    return (
+        f"Against {parent} it is {points(found.mean)}: {counted(images.only_child, 'image')} only this run answers right, "
+        f"{images.only_parent:,} only the other (McNemar {p_value(images.p)}), which compares two trained networks; "
+        "one run each cannot tell a change from the seed."
+    )
+
+
+def _verdict(found: Effect) -> str:
+    if found.verdict == "no difference":
+        return f"no difference above {size(MARGIN)} (equivalence test, {p_value(found.p_equivalence)})"
+    if found.verdict != "undecided":
+        return f"the change {found.verdict}"
+    if found.n < found.pairs_needed:
+        after = " after Holm" if found.least_p > smallest_p(found.n) else ""
+        least = f"{found.n} pairs cannot have a p below {found.least_p:.3g}{after}"
+        return f"undecided, as {least}; for one below {ALPHA} it takes {found.pairs_needed}"
+    if found.detectable is None:
+        return f"undecided, as {found.n} pairs that all agree show no scatter to judge by"
+    before = "" if found.p_holm == found.p else ", before Holm"
+    return f"undecided; at this scatter {found.n} pairs find a difference of {size(found.detectable)} with 80 % power{before}"
+
+
+def errors(evidence: Evidence, before: Evidence | None, parent: str) -> str:
+    """Which digits are confused most, for each run, and how often the parent's runs confuse them; '' without errors."""
+    wrong = {
+        (label, answer): count
+        for label, row in enumerate(evidence.confusion or ())
+        for answer, count in enumerate(row)
+        if count and answer != label
+    }
+    if not wrong:
+        return ""
+    runs = len(evidence.seeds)
+    (label, answer), most = max(wrong.items(), key=lambda item: item[1])
+    than = ""
+    if before and before.confusion:
+        than = f" ({parent}: {_each(before.confusion[label][answer], len(before.seeds))})"
+    known = {digit: share for digit, share in enumerate(evidence.per_class or ()) if share is not None}
+    least = min(known, key=lambda digit: known[digit])
+    often = _each(most, runs)
+    return (
+        f"Of {_each(sum(wrong.values()), runs)} errors a run the most frequent is {label} answered as {answer}, "
+        f"{often} time{'' if often == '1' else 's'}{than}; "
+        f"the class answered least well is {least}, with {percent(known[least])} right."
+    )
+
+
+def _each(count: int, runs: int) -> str:
+    """So many for each run, with one digit where it is not whole."""
+    return f"{round(count / runs, 1):,}".removesuffix(".0")
+
+
+def over(step: Step, budget: Budget) -> list[str]:
+    """What of the budget the step exceeds: '10,500 of 10,000 parameters'; empty where it keeps within."""
+    return [cost for cost, within in _costs(step, budget) if not within]
+
+
+def target(step: Step, evidence: Evidence, budget: Budget) -> str:
+    """Whether the step keeps within the budget, whether its accuracy is reached and held, and what would decide it."""
+    found, share, goal = evidence.target, evidence.held, percent(budget.accuracy)
+    if not found or not share or not evidence.test or evidence.lowest is None:
+        return ""
+    if evidence.epochs < budget.hold:
+        return f"Runs of {counted(evidence.epochs, 'epoch')} are too short to hold {goal} for {budget.hold}."
+    costs = ", ".join(cost for cost, _ in _costs(step, budget))
+    where = f"{'Over' if over(step, budget) else 'Within'} the budget ({costs}),"
+    who = "it" if share.n == 1 else f"{share.count if share.count else 'none'} of {share.n} seeds"
+    holds = "did not hold" if share.n == 1 and not share.count else "held"
+    when = "in the last epoch" if budget.hold == 1 else f"in each of the last {budget.hold} epochs"
+    late = f"{goal} {when} (lowest {percent(evidence.lowest)})"
+    return f"{where} {who} {holds} {late}; {_reached(found, share, evidence.test.mean < budget.accuracy)}."
+
+
+def _costs(step: Step, budget: Budget) -> list[tuple[str, bool]]:
+    """Each cost against its limit, and whether it keeps within."""
+    costs = [("parameters", step.network.parameters, budget.parameters), ("epochs", step.recipe.epochs, budget.epochs)]
+    return [(f"{value:,} of {limit:,} {name}", value <= limit) for name, value, limit in costs]
+
+
+def _reached(found: Target, share: Share, below: bool) -> str:
+    """The verdict with its reason; `below` where the mean is below the target."""
+    if found.verdict == "reached":
+        return "the target is reached, as the whole interval of the mean lies at or above it and every seed held"
+    if found.verdict == "missed":
+        return "the target is missed, as the whole interval of the mean lies below it"
+    one = "one run leaves the target undecided"
+    if share.count < share.n and not below:
+        if share.n == 1:
+            return f"{one}, and more seeds cannot mend that it did not hold"
+        short = f"{share.n - share.count} did not hold, and more seeds cannot mend that"
+        return f"the target is undecided: the mean is not below it, but {short}"
+    more = f", and about {counted(found.more_seeds, 'more seed')} would decide" if found.more_seeds else ""
+    return f"{one}{more}" if share.n == 1 else f"the target is undecided{more}"

@@ -1,0 +1,80 @@
+"""Quantities over seeds: means with intervals, shares with intervals, and maxima that say what they were picked from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+SAME = 1e-9
+"""Differences of fractions that are equal but for rounding are closer than this; one image in a million is not."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A quantity over `n` seeds: mean, standard deviation, t-interval of the mean, and the smallest value.
+
+    One value has no `sd`, and values without spread have no interval: these fields are None.
+    """
+
+    n: int
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    worst: float
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of `n` seeds for which something holds, with its Wilson interval."""
+
+    share: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def count(self) -> int:
+        """How many seeds that is."""
+        return round(self.share * self.n)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The largest accuracy among `epochs` x `seeds` looks at the test set: a maximum, which is no estimate."""
+
+    accuracy: float
+    epochs: int
+    seeds: int
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean, spread and t-interval of one value for each seed; raises ValueError without values."""
+    if not len(values):
+        raise ValueError("no values to estimate from")
+    n, mean, worst = len(values), float(np.mean(values)), float(np.min(values))
+    if n == 1:
+        return Estimate(n, mean, None, None, None, worst)
+    if np.ptp(values) < SAME:
+        # The formula would give an interval of width 0, and a claim of certainty from two runs that happen to agree.
+        return Estimate(n, mean, 0.0, None, None, worst)
+    low, high = stats.t.interval(CONFIDENCE, n - 1, loc=mean, scale=stats.sem(values))
+    return Estimate(n, mean, float(np.std(values, ddof=1)), float(low), float(high), worst)
+
+
+def held(histories: Sequence[Sequence[float]], accuracy: float, hold: int) -> Share:
+    """The share of seeds whose test accuracy is at least `accuracy` in each of the last `hold` epochs.
+
+    `histories` has one sequence of accuracies for each seed. One of fewer than `hold` epochs holds nothing: pass an empty
+    one for a seed that diverged.
+    """
+    holds = [len(history) >= hold and min(history[-hold:]) >= accuracy for history in histories]
+    interval = stats.binomtest(sum(holds), len(holds)).proportion_ci(CONFIDENCE, method="wilson")
+    return Share(sum(holds) / len(holds), float(interval.low), float(interval.high), len(holds))
+
+
+def best(histories: Sequence[Sequence[float]]) -> Best:
+    """The largest accuracy of all epochs and seeds, with how many epochs and seeds it was chosen from."""
+    return Best(max(map(max, histories)), max(map(len, histories)), len(histories))

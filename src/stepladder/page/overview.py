@@ -1,0 +1,130 @@
+"""The ladder at a glance: where accuracies and effects lie on their scales, and verdicts in a few words."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from stepladder.analysis import counted
+from stepladder.evidence import MARGIN
+
+TICKS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Distances between the ticks of a scale, of which the smallest is taken that gives no more than MOST of them."""
+MOST = 5
+ROOM = 0.04
+"""The part of a scale that is left free at each end."""
+
+
+class Scale(NamedTuple):
+    """An axis from `low` to `high` with ticks between; values are fractions."""
+
+    low: float
+    high: float
+    ticks: list[float]
+
+    def place(self, value: float) -> float:
+        """Where a value lies, in percent of the axis; beyond an end, at the end."""
+        return round(100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0), 2)
+
+
+class Mark(NamedTuple):
+    """A mean on a scale, the places of single seeds, and the interval's start and width, all in percent; `cut` names the
+    sides on which the interval goes on beyond the scale."""
+
+    mean: float
+    seeds: list[float]
+    interval: tuple[float, float] | None
+    cut: list[str]
+
+
+class Verdict(NamedTuple):
+    """A judgement: `kind` (good, bad, open, none) for its colour, a sign, a word, and a reason."""
+
+    kind: str
+    sign: str
+    word: str
+    reason: str
+
+
+def accuracies(found: dict[str, Any]) -> Scale:
+    """A scale that holds the target, the last epoch of every seed, and the intervals of usual width."""
+    values = [found["budget"]["accuracy"], *(value for step in found["steps"] for value in _last(step))]
+    reach = (max(values) - min(values)) / 2
+    return _scale(values, min(values) - reach, max(values) + reach, [step["test_accuracy"] for step in found["steps"]])
+
+
+def effects(found: dict[str, Any]) -> Scale:
+    """A scale that holds 0, twice the margin of equivalence, every mean effect, and the intervals of usual width."""
+    known = [step["effect"] for step in found["steps"]]
+    values = [-2 * MARGIN, 2 * MARGIN, *(effect["mean"] for effect in known if effect)]
+    reach = 2 * max(map(abs, values))
+    return _scale(values, -reach, reach, known)
+
+
+def accuracy_mark(step: dict[str, Any], scale: Scale) -> Mark | None:
+    """The step's test accuracy with a place for each seed; None without finished seeds."""
+    return _mark(step["test_accuracy"], _last(step), scale)
+
+
+def effect_mark(step: dict[str, Any], scale: Scale) -> Mark | None:
+    """The step's effect; None where there is none."""
+    return _mark(step["effect"], [], scale)
+
+
+def target(step: dict[str, Any], budget: dict[str, Any]) -> Verdict:
+    """Whether the step keeps within the budget and its seeds reached and held its accuracy."""
+    over = [f"{step[name]:,} {name}" for name in ("parameters", "epochs") if step[name] > budget[name]]
+    if over:
+        return Verdict("bad", "✗", "over budget", ", ".join(over))
+    held = step["held"]
+    if not held:
+        return Verdict("none", "·", "not run", "")
+    if step["epochs"] < budget["hold"]:
+        return Verdict("none", "·", "not judged", "too few epochs to hold")
+    reason = f"held by {round(held['share'] * held['n'])} of {held['n']}"
+    if step["target_verdict"] == "undecided" and (more := step["target_more_seeds"]):
+        reason = f"≈ {counted(more, 'more seed')}"
+    kind, sign = {"reached": ("good", "✓"), "missed": ("bad", "✗"), "undecided": ("open", "◐")}[step["target_verdict"]]
+    return Verdict(kind, sign, step["target_verdict"], reason)
+
+
+def effect(step: dict[str, Any]) -> Verdict | None:
+    """What the change did; None where it is not measured."""
+    found = step["effect"]
+    if not found:
+        return None
+    pairs = "one pair" if found["n"] == 1 else f"{found['n']} pairs"
+    if step["live"] is False:
+        return Verdict("dead", "", "dead", "changed nothing")
+    if found["n"] == 1:
+        return Verdict("open", "", "undecided", pairs)
+    kind = {"helps": "good", "hurts": "bad", "no difference": "none", "undecided": "open"}[found["verdict"]]
+    return Verdict(kind, "", found["verdict"], pairs)
+
+
+def _scale(values: Sequence[float], least: float, most: float, estimates: Iterable[dict[str, Any] | None]) -> Scale:
+    """A scale that holds the values, and the estimates' intervals as far as these lie from `least` to `most`."""
+    ends = [found[side] for found in estimates if found and found["low"] is not None for side in ("low", "high")]
+    shown = [*values, *(min(max(end, least), most) for end in ends)]
+    room = max(max(shown) - min(shown), TICKS[1]) * ROOM
+    low, high = min(shown) - room, max(shown) + room
+    for apart in TICKS:
+        ticks = range(math.ceil(low / apart), math.floor(high / apart) + 1)
+        if len(ticks) <= MOST:
+            break
+    return Scale(low, high, [round(tick * apart, 6) for tick in ticks])
+
+
+def _mark(found: dict[str, Any] | None, seeds: Iterable[float], scale: Scale) -> Mark | None:
+    if not found:
+        return None
+    places, mean, low, high = [scale.place(seed) for seed in seeds], scale.place(found["mean"]), found["low"], found["high"]
+    if low is None:
+        return Mark(mean, places, None, [])
+    start = scale.place(low)
+    cut = [side for side, beyond in (("left", low < scale.low), ("right", high > scale.high)) if beyond]
+    return Mark(mean, places, (start, round(scale.place(high) - start, 2)), cut)
+
+
+def _last(step: dict[str, Any]) -> list[float]:
+    """Test accuracy after the last epoch, of the finished seeds."""
+    return [step["history"][str(seed)][-1]["test_accuracy"] for seed in step["seeds"]]

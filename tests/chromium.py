@@ -1,0 +1,68 @@
+"""Chromium for the tests of the page, and what it is asked of a page's layout."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+BEYOND = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => !element.closest(".scroll, nav, .unseen"))
+  .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
+  .map((element) => element.outerHTML.slice(0, 80))"""
+"""The elements that stick out on the right of the page, but for what may be scrolled by itself."""
+
+CUT = """() => [...document.querySelectorAll("main *")]
+  .filter((element) => !element.closest("svg, .unseen") && getComputedStyle(element).overflowX !== "visible")
+  .filter((element) => element.scrollWidth > element.clientWidth + 1 || element.scrollHeight > element.clientHeight + 1)
+  .map((element) => element.outerHTML.slice(0, 80))"""
+"""The elements that hide a part of what is in them."""
+
+FAINT = """() => {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const luminance = (layers) => {
+    for (const color of layers) {
+      context.fillStyle = color;
+      context.fillRect(0, 0, 1, 1);
+    }
+    const linear = [...context.getImageData(0, 0, 1, 1).data].map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const style = getComputedStyle(element);
+    const texts = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+    const text = texts.map((node) => node.data.trim()).join("");
+    if (!text || element.closest(".unseen, script") || style.visibility === "hidden" || style.fontSize === "0px") continue;
+    const behind = [];
+    for (let outer = element; outer; outer = outer.parentElement) behind.unshift(getComputedStyle(outer).backgroundColor);
+    const ink = element instanceof SVGElement ? style.fill : style.color;
+    const [dark, light] = [luminance(behind), luminance([...behind, ink])].sort((one, other) => one - other);
+    if ((light + 0.05) / (dark + 0.05) < 4.5) found.push(`${text}: ${((light + 0.05) / (dark + 0.05)).toFixed(2)}`);
+  }
+  return found;
+}"""
+"""Texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3), with that contrast."""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser with a profile of its own: the chromium on the PATH. Skips the test without one, and fails it where the
+    environment says that there must be one."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        if os.environ.get("CI") or os.environ.get("STEPLADDER_REQUIRE_CHROMIUM") == "1":
+            pytest.fail("no chromium on the PATH, and CI or STEPLADDER_REQUIRE_CHROMIUM=1 asks for one")
+        pytest.skip("no chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()

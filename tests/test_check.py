@@ -1,0 +1,168 @@
+"""`check`, `compare` and `report --open`: what they print of records, and their exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from recorded import record_run
+
+from stepladder import ladders
+from stepladder.job import Setup
+from stepladder.spec import Ladder
+
+LADDER = """
+from stepladder import Affine, Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
+
+tiny = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
+plain = Step("Plain", network=tiny, recipe=Recipe(epochs=3))
+dropout = plain.then("Dropout", dropout=0.1)
+rotation = dropout.then("Rotation", augmentation=Affine(rotate=10))
+ladder = Ladder("tiny", Budget(parameters=5_000, epochs=5, accuracy=0.97, hold=2), [plain, dropout, rotation])
+"""
+
+REACHED, MISSED, OPEN = (489, 490, 491, 490), (480, 481, 482, 481), (480, 490, 486, 491)
+"""Right answers of four seeds, of 500 (the target is 485)."""
+
+Climb = tuple[Ladder, Setup]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def climb(tmp_path: Path, small_mnist: Path) -> Climb:
+    """A ladder of three steps, in a file, and where its records are expected."""
+    (tmp_path / "tiny.py").write_text(LADDER)
+    return ladders.load(str(tmp_path / "tiny.py")), Setup(tmp_path / "runs", small_mnist)
+
+
+@pytest.fixture
+def stepladder(tmp_path: Path, small_mnist: Path) -> Command:
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stepladder", *arguments, "--data", str(small_mnist)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, env={**os.environ, **environment})
+
+    return call
+
+
+def record(climb: Climb, step: str, correct: Sequence[int], weights: str = "") -> None:
+    """A record for each seed, with this many right answers in the last two of three epochs."""
+    ladder, setup = climb
+    for seed, right in enumerate(correct):
+        record_run(setup, ladder.step(step), seed, [450, right, right], weights=f"{weights or step} {seed}".encode(), ladder="tiny")
+
+
+def record_all(climb: Climb, last: Sequence[int]) -> None:
+    record(climb, "plain", MISSED)
+    record(climb, "dropout", MISSED)
+    record(climb, "rotation", last)
+
+
+def test_check_passes_where_the_last_step_reaches_the_target(climb: Climb, stepladder: Command) -> None:
+    record_all(climb, REACHED)
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 0, result
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert "missed" in rows["plain"]
+    assert "reached" in rows["rotation"]
+    assert "98.00%" in rows["rotation"]
+    assert result.stdout.splitlines()[-1].startswith("passed: ")
+
+
+def test_check_fails_where_the_last_step_misses_the_target(climb: Climb, stepladder: Command) -> None:
+    record_all(climb, MISSED)
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 1
+    assert "FAILED: step rotation, the last, misses the target of 97.00 %: 96.200 % over 4 seeds" in result.stdout
+
+
+def test_check_passes_but_says_so_where_the_seeds_leave_the_target_undecided(climb: Climb, stepladder: Command) -> None:
+    record_all(climb, OPEN)
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 0
+    assert "the target is undecided" in result.stdout
+
+
+def test_check_fails_where_a_step_changes_nothing(climb: Climb, stepladder: Command) -> None:
+    record(climb, "plain", MISSED)
+    record(climb, "dropout", MISSED, weights="plain")
+    record(climb, "rotation", REACHED)
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 1
+    assert "FAILED: step dropout changes nothing: its weights are those of plain" in result.stdout
+    assert "dead" in result.stdout
+
+
+def test_check_fails_where_a_step_breaks_the_budget(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
+    record_all(climb, REACHED)
+    (tmp_path / "tiny.py").write_text(LADDER.replace("5_000", "500"))
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 1
+    assert "FAILED: step plain has 2,732 parameters, the budget allows 500" in result.stdout
+
+
+def test_check_fails_where_the_last_step_is_not_run_or_diverged(climb: Climb, stepladder: Command) -> None:
+    record(climb, "plain", REACHED)
+    assert "FAILED: step rotation, the last, has not been run" in stepladder("check", "tiny.py").stdout
+    ladder, setup = climb
+    record_run(setup, ladder.step("rotation"), 0, [450], diverged=True, ladder="tiny")
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 1
+    assert "has no finished run: 1 run diverged" in result.stdout
+
+
+def test_check_prints_the_same_as_data(climb: Climb, stepladder: Command) -> None:
+    record_all(climb, MISSED)
+    result = stepladder("check", "tiny.py", "--json")
+    found = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert [step["id"] for step in found["steps"]] == ["plain", "dropout", "rotation"]
+    assert [step["target_verdict"] for step in found["steps"]] == ["missed"] * 3
+    assert found["steps"][0]["effect"] is None
+    assert found["steps"][1]["effect"]["mean"] == 0
+    assert found["steps"][1]["live"] is True
+    assert len(found["failures"]) == 1
+
+
+def test_compare_pairs_any_two_steps_over_the_seeds_that_both_have(climb: Climb, stepladder: Command) -> None:
+    record(climb, "plain", MISSED)
+    record(climb, "rotation", REACHED[:3])
+    result = stepladder("compare", "tiny.py", "rotation", "plain")
+    assert result.returncode == 0, result
+    assert result.stdout.splitlines()[0] == "rotation: 98.000 % over 3 seeds, 95 % interval 97.503 to 98.497 %"
+    assert "Against plain, paired over 3 seeds, it is +1.80 points" in result.stdout
+    back = json.loads(stepladder("compare", "tiny.py", "plain", "rotation", "--json").stdout)
+    assert back["effect"]["mean"] == pytest.approx(-0.018)
+    assert back["effect"]["n"] == 3
+    assert back["effect"]["p"] == 0.25
+    assert back["effect"]["verdict"] == "undecided"
+    assert back["test_accuracy"]["plain"]["n"] == 4
+
+
+def test_compare_of_single_runs_tells_what_they_cannot(climb: Climb, stepladder: Command) -> None:
+    record(climb, "plain", [480])
+    record(climb, "dropout", [484])
+    result = stepladder("compare", "tiny.py", "dropout", "plain")
+    assert "4 images only this run answers right, 0 only the other (McNemar p 0.125)" in result.stdout
+    assert "one run each cannot tell a change from the seed" in result.stdout
+
+
+def test_compare_refuses_what_cannot_be_paired(climb: Climb, stepladder: Command) -> None:
+    record(climb, "plain", MISSED)
+    result = stepladder("compare", "tiny.py", "plain", "dropout")
+    assert result.returncode == 2
+    assert "plain and dropout have no finished seed in common: plain has 0, 1, 2, 3, dropout has none" in result.stderr
+    assert "has no step 'nothing'" in stepladder("compare", "tiny.py", "plain", "nothing").stderr
+
+
+def test_report_opens_the_page_in_the_browser(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
+    record(climb, "plain", MISSED)
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
+    browser.chmod(0o755)
+    result = stepladder("report", "tiny.py", "--open", BROWSER=str(browser))
+    assert result.returncode == 0, result
+    assert (tmp_path / "opened").read_text().strip() == (tmp_path / "runs" / "tiny" / "report.html").as_uri()
+    assert (tmp_path / "runs" / "tiny" / "report.html").is_file()

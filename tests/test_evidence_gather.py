@@ -1,0 +1,209 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arms import IMAGES, LABELS, arm
+from recorded import record_small, small_ladder
+
+from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step, StepLR, data, records
+from stepladder.evidence import SUSPECTS, Arm, Evidence, Target, compare, estimate, gather, load
+from stepladder.job import Setup
+from stepladder.records import RecordError
+
+ROOT = Step("Plain", Network([Conv(4), Conv(10, activation=None), GlobalAvgPool()]), Recipe(epochs=4))
+DROPOUT = ROOT.then("Dropout", dropout=0.05)
+DECAY = DROPOUT.then("Decay", schedule=StepLR(2))
+LADDER = Ladder("memory", Budget(parameters=1_000, epochs=4, accuracy=0.99, hold=2), [ROOT, DROPOUT, DECAY])
+NONE = Arm([], {})
+
+
+def ends(*last: float) -> dict[int, list[float]]:
+    """Histories of four epochs that end like this, for seeds 0, 1, ..."""
+    return {seed: [0.95, 0.97, accuracy - 0.001, accuracy] for seed, accuracy in enumerate(last)}
+
+
+def gathered(plain: Arm = NONE, dropout: Arm = NONE, decay: Arm = NONE) -> list[Evidence]:
+    found = gather(LADDER, {"plain": plain, "dropout": dropout, "decay": decay}, LABELS)
+    assert list(found) == ["plain", "dropout", "decay"]
+    return list(found.values())
+
+
+def test_a_step_is_judged_at_its_last_epoch() -> None:
+    found, _, _ = gathered(arm(ROOT, ends(0.9920, 0.9930, 0.9925), train=0.997))
+    assert (found.epochs, found.seeds, found.diverged) == (4, (0, 1, 2), ())
+    assert found.test == estimate([0.9920, 0.9930, 0.9925])
+    assert found.train is not None
+    assert found.train.mean == pytest.approx(0.997 + 1 / 20_000)
+    assert found.held is not None
+    assert (found.held.count, found.held.n) == (3, 3)
+    assert found.lowest == pytest.approx(0.9910)
+    assert found.best is not None
+    assert (found.best.accuracy, found.best.epochs, found.best.seeds) == (0.9930, 4, 3)
+    assert found.target == Target("reached", None)
+    assert found.late is not None
+    assert found.late.moves.mean == pytest.approx(0.001)
+    assert (found.effect, found.live, found.cut) == (None, None, None)
+
+
+def test_errors_are_summed_over_the_finished_seeds() -> None:
+    found, _, _ = gathered(arm(ROOT, ends(0.9920, 0.9930) | {2: [0.9]}, diverged=[2]))
+    assert found.confusion is not None
+    assert np.sum(found.confusion) == 2 * IMAGES
+    assert np.trace(found.confusion) == 9920 + 9930
+    assert found.per_class is not None
+    assert found.per_class[4] == found.confusion[4][4] / 2000
+    assert sum(image.missed_by for image in found.missed) == 80 + 70
+
+
+def test_a_seed_that_diverged_holds_nothing_and_is_in_no_mean() -> None:
+    found, _, _ = gathered(arm(ROOT, ends(0.9920, 0.9930) | {2: [0.9, 0.8]}, diverged=[2]))
+    assert (found.seeds, found.diverged) == ((0, 1), (2,))
+    assert found.test == estimate([0.9920, 0.9930])
+    assert found.held is not None
+    assert (found.held.count, found.held.n) == (2, 3)
+    assert found.target == Target("undecided", None)
+
+
+def test_where_all_diverged_there_is_a_share_and_a_verdict_and_nothing_else() -> None:
+    found, after, _ = gathered(arm(ROOT, {0: [0.9], 1: []}, diverged=[0, 1]), arm(DROPOUT, ends(0.99, 0.99)))
+    assert found == Evidence(4, diverged=(0, 1), held=found.held, target=Target("undecided", None))
+    assert found.held is not None
+    assert (found.held.count, found.held.n) == (0, 2)
+    assert (after.effect, after.live) == (None, None)
+
+
+def test_a_step_that_is_not_run_shows_nothing() -> None:
+    assert gathered() == [Evidence(4)] * 3
+
+
+def test_without_a_shared_seed_there_is_no_effect() -> None:
+    _, found, _ = gathered(arm(ROOT, ends(0.99)), arm(DROPOUT, {5: [0.9, 0.9, 0.9, 0.99]}))
+    assert (found.effect, found.live) == (None, None)
+    assert found.test is not None
+
+
+def test_the_effects_of_a_ladder_are_corrected_and_those_of_a_comparison_are_not() -> None:
+    six = [0.9920, 0.9925, 0.9930, 0.9922, 0.9927, 0.9924]
+    plain, dropout = arm(ROOT, ends(*six)), arm(DROPOUT, ends(*(value + 0.001 + k / 10_000 for k, value in enumerate(six))))
+    decay = arm(DECAY, ends(*six))
+    _, first, second = gathered(plain, dropout, decay)
+    assert first.effect is not None
+    assert second.effect is not None
+    assert [first.effect.p, first.effect.p_holm] == [2 / 64, 4 / 64]
+    assert [first.effect.verdict, second.effect.verdict] == ["undecided", "undecided"]
+    alone = compare(dropout, plain, LABELS)
+    assert alone is not None
+    assert (alone.p_holm, alone.verdict) == (2 / 64, "helps")
+    skipped = compare(decay, plain, LABELS)  # any two steps
+    assert skipped is not None
+    assert skipped.mean == pytest.approx(0)
+
+
+def test_one_pair_is_compared_image_by_image() -> None:
+    plain, dropout = arm(ROOT, ends(0.9920)), arm(DROPOUT, ends(0.9940), hard=7)
+    _, found, _ = gathered(plain, dropout)
+    assert found.effect is not None
+    assert found.effect.mcnemar is not None
+    assert found.effect.mcnemar.only_child - found.effect.mcnemar.only_parent == 20
+    right, before = dropout.answers[0] == LABELS, plain.answers[0] == LABELS
+    assert found.effect.mcnemar.only_child == np.sum(right & ~before)
+    assert (found.effect.p_holm, found.effect.verdict) == (1.0, "undecided")
+
+
+def test_one_shared_pair_among_more_seeds_is_the_one_that_is_compared() -> None:
+    plain = arm(ROOT, {3: [0.9, 0.9, 0.9, 0.99], 4: [0.9, 0.9, 0.9, 0.98]})
+    dropout = arm(DROPOUT, {4: [0.9, 0.9, 0.9, 0.985], 5: [0.9, 0.9, 0.9, 0.97]})
+    found = compare(dropout, plain, LABELS)
+    assert found is not None
+    assert found.mcnemar is not None
+    assert found.mcnemar.only_child - found.mcnemar.only_parent == 50
+
+
+def test_several_pairs_are_not_compared_image_by_image() -> None:
+    found = compare(arm(DROPOUT, ends(0.99, 0.98)), arm(ROOT, ends(0.98, 0.98)), LABELS)
+    assert found is not None
+    assert found.mcnemar is None
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_step_with_the_weights_of_its_parent_is_dead(seeds: int) -> None:
+    last = [0.9920, 0.9930, 0.9925][:seeds]
+    _, found, _ = gathered(arm(ROOT, ends(*last)), arm(DROPOUT, ends(*last), weights="plain"))
+    assert found.live is False
+    assert found.effect is not None
+    assert (found.effect.mean, found.effect.p, found.effect.verdict) == (0.0, 1.0, "no difference")
+
+
+def test_a_cut_of_the_learning_rate_is_found_in_the_records() -> None:
+    _, _, found = gathered(decay=arm(DECAY, ends(0.99, 0.991)))
+    assert found.cut is not None
+    assert (found.cut.epoch, found.cut.epochs) == (3, 2)
+
+
+def test_one_epoch_to_hold_and_one_epoch_to_train() -> None:
+    step = replace(ROOT, recipe=replace(ROOT.recipe, epochs=1))
+    for hold in (1, 5):
+        ladder = Ladder("memory", Budget(1_000, 1, 0.99, hold), [step])
+        found = gather(ladder, {"plain": arm(step, {0: [0.99], 1: [0.995], 2: [0.996]})}, LABELS)["plain"]
+        assert found.held is not None
+        assert found.held.count == (3 if hold == 1 else 0)
+        assert (found.late, found.cut, found.lowest) == (None, None, 0.99)
+
+
+def test_suspect_labels_are_marked_in_the_embedded_mnist_alone() -> None:
+    for digest, known in ((data.MNIST_DIGEST, SUSPECTS), ("another", frozenset[int]())):
+        found, _, _ = gathered(arm(ROOT, ends(0.5, 0.5), data=digest))
+        marked = {image.index for image in found.missed if image.suspect}
+        assert marked == known & {image.index for image in found.missed}
+        assert len(marked) > 5 or not known
+
+
+@pytest.fixture
+def setup(tmp_path: Path, small_mnist: Path) -> Setup:
+    """The records of `small_ladder`."""
+    made = Setup(tmp_path / "runs", small_mnist)
+    record_small(made)
+    return made
+
+
+def test_arms_are_read_from_the_records_by_step_with_their_answers(setup: Setup) -> None:
+    arms = load(small_ladder(), setup)
+    assert list(arms) == ["plain", "narrow", "dropout", "decay", "rotation"]
+    narrow = arms["narrow"]
+    assert [(record.seed, record.status) for record in narrow.records] == [
+        (0, "finished"), (1, "finished"), (2, "finished"), (3, "diverged"),
+    ]  # fmt: skip
+    assert list(narrow.answers) == [0, 1, 2]
+    assert arms["decay"] == Arm([], {})
+    labels = data.load(setup.data).test_labels
+    for record in narrow.finished:
+        answers = narrow.answers[record.seed]
+        assert answers.dtype == np.uint8
+        assert np.sum(answers == labels) == record.history[-1].test_correct
+        counts = np.zeros((10, 10), int)
+        np.add.at(counts, (labels, answers), 1)
+        assert counts.tolist() == record.confusion
+
+
+def test_some_steps_can_be_read_alone(setup: Setup) -> None:
+    ladder = small_ladder()
+    assert list(load(ladder, setup, [ladder.step("rotation"), ladder.step("plain")])) == ["rotation", "plain"]
+
+
+def test_what_is_read_can_be_gathered(setup: Setup) -> None:
+    ladder = small_ladder()
+    found = gather(ladder, load(ladder, setup), data.load(setup.data).test_labels)
+    assert {step: len(evidence.seeds) for step, evidence in found.items()} == {
+        "plain": 3, "narrow": 3, "dropout": 3, "decay": 0, "rotation": 1,
+    }  # fmt: skip
+    assert [evidence.live for evidence in found.values()] == [None, True, False, None, True]
+
+
+def test_a_damaged_record_is_named(setup: Setup) -> None:
+    ladder = small_ladder()
+    (logits,) = setup.runs.glob("plain-*/1/logits.safetensors")
+    logits.write_bytes(b"no tensors")
+    with pytest.raises(RecordError, match=r"plain-.*logits\.safetensors: expected a safetensors file"):
+        load(ladder, setup)
+    assert records.exists(logits.parent)
