@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder import data, ladders, records
+from stepladder import ladders, records
 from stepladder.evidence import SUSPECTS
 from stepladder.job import Job, Setup
 from stepladder.records import Epoch, Record
@@ -54,7 +54,7 @@ def record_run(
     ladder: str = "small",
 ) -> None:
     """Write a record whose test set is answered right `correct[epoch]` times; in the end the first images are missed."""
-    labels = data.load(setup.data).test_labels.astype(int)
+    labels = setup.dataset(10).test_labels.astype(int)
     answers = labels.copy()
     answers[: len(labels) - correct[-1]] = (labels[: len(labels) - correct[-1]] + 1 + seed) % 10
     history = [
@@ -74,7 +74,7 @@ def record_climb(setup: Setup, seeds: int) -> Ladder:
     """Write records of the built-in ladder: curves that settle, late scatter that a lower learning rate halves, and images
     of which the hard ones are missed by most seeds. Returns the ladder."""
     ladder = ladders.load("mnist")
-    labels = data.load(setup.data).test_labels.astype(int)
+    labels = setup.dataset(10).test_labels.astype(int)
     generator = np.random.default_rng(0)
     hardness = generator.gumbel(size=len(labels))
     hardness[[index for index in SUSPECTS if index < len(labels)]] += 6
@@ -122,7 +122,7 @@ def _curve(step: Step, images: int, generator: np.random.Generator) -> list[Epoc
 def _write(job: Job, history: list[Epoch], weights: bytes, answers: NDArray[np.int64] | None) -> None:
     """A record with these epochs, and what was answered in the end; without answers it diverged."""
     step = job.step
-    dataset = data.load(job.setup.data)
+    dataset = job.setup.dataset(10)
     confusion = np.zeros((10, 10), int)
     if answers is not None:
         np.add.at(confusion, (dataset.test_labels, answers), 1)

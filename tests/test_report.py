@@ -173,3 +173,17 @@ def test_a_record_that_cannot_be_read_leaves_the_old_report_whole(small_mnist: P
 
 def test_markdown_is_as_agreed(folder: Path) -> None:
     assert (folder / "report.md").read_text() == GOLDEN.read_text()
+
+
+def test_a_report_of_held_out_images_says_so_and_points_into_them(tmp_path: Path, small_mnist: Path) -> None:
+    setup = Setup(tmp_path / "runs", small_mnist, holdout=400)
+    ladder = small_ladder()
+    for seed, right in enumerate((390, 392)):
+        record_run(setup, ladder.steps[0], seed, [350, right])
+    found = report.build(ladder, setup)
+    assert found["holdout"] == 400
+    labels = setup.dataset(10).test_labels
+    assert [image["label"] for image in found["steps"][0]["misclassified"]] == labels[:10].tolist()
+    report.write(found, ladder, setup, tmp_path)
+    for name in ("report.md", "report.html"):
+        assert "400 training images kept back: the test set was not read" in (tmp_path / name).read_text()

@@ -4,6 +4,7 @@ report.json, schema 1. Accuracies, differences and shares are fractions, interva
 
 - `schema`, `ladder` (its name), `budget` {`parameters`, `epochs`, `accuracy`, `hold`}
 - `made`: the day of the newest record (null without records), so the same records give the same report
+- `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
 - `steps`: a list in ladder order, each with
     - `id`, `title`, `parent` (an id, null for the root), `target`, `note`
@@ -87,6 +88,7 @@ def build(ladder: Ladder, setup: Setup) -> dict[str, Any]:
         "made": max((record.environment["date"][:10] for record in every if "date" in record.environment), default=None),
         "engine": setup.engine,
         "device": setup.device,
+        "holdout": setup.holdout,
         "machines": _machines(every),
         "steps": [
             _step(step, arms[step.id], gathered[step.id])

@@ -83,8 +83,9 @@ def summary(change: Change) -> str:
 
 def budget(found: dict[str, Any]) -> str:
     """A budget in one sentence, without its full stop."""
+    late = "the last epoch" if found["hold"] == 1 else f"each of the last {found['hold']} epochs"
     return (
-        f"{percent(found['accuracy'])} on the test set, held in each of the last {counted(found['hold'], 'epoch')}, "
+        f"{percent(found['accuracy'])} on the test set, held in {late}, "
         f"with at most {counted(found['parameters'], 'parameter')}, within {counted(found['epochs'], 'epoch')}"
     )
 
@@ -94,7 +95,10 @@ def measured(found: dict[str, Any]) -> str:
     if not found["machines"]:
         return "Not run."
     date = f", {found['made']}" if found["made"] else ""
-    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}."
+    judged = ""
+    if found["holdout"]:
+        judged = f" What is called test here is {found['holdout']:,} training images kept back: the test set was not read."
+    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{judged}"
 
 
 def effect_range(found: dict[str, Any]) -> str:
