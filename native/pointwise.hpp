@@ -15,12 +15,22 @@ INLINE U mix(U x) {
     return x ^ (x >> 16);
 }
 
+// How far ahead of its place a pass over rows asks for memory: what the next block of rows needs of the same channel or,
+// after the last block, what the next tile does. By then other work has gone through the nearest cache, but not the second.
+INLINE ptrdiff_t ahead(const Rows& rows) {
+    if (rows.to < rows.height) return (ptrdiff_t)(rows.to - rows.from) * rows.width;
+    return ((ptrdiff_t)rows.channels * rows.height - rows.from) * rows.width;
+}
+
+INLINE void fetch(const V* place) { __builtin_prefetch(place, 0, 2); }
+
 constexpr uint32_t golden = 0x9e3779b9u;  // 2^32 / golden ratio: successive counters differ in many bits
 
 template <bool with_relu, bool with_dropout>
 void activate_rows(const Rows& rows, const Activation& how, const float* x, float* out) {
     const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
     const ptrdiff_t from = (ptrdiff_t)rows.from * rows.width, to = (ptrdiff_t)rows.to * rows.width;
+    const ptrdiff_t later = ahead(rows);
     const I threshold = I{} + (int32_t)how.threshold;
     U keys = {};
     if (with_dropout)
@@ -30,6 +40,7 @@ void activate_rows(const Rows& rows, const Activation& how, const float* x, floa
         const V* in = (const V*)x + c * plane;
         V* to_out = (V*)out + c * plane;
         const auto value = [&](ptrdiff_t i) INLINE_LAMBDA {
+            fetch(in + i + later);
             const V v = in[i] * scale + shift;
             return with_relu ? relu(v) : v;
         };
@@ -67,13 +78,18 @@ void differentiate(const Rows& rows, const float* a, const float* b, const float
                    float* out, ptrdiff_t out_plane, int images) {
     const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
     const ptrdiff_t from = (ptrdiff_t)rows.from * rows.width, end = (ptrdiff_t)rows.to * rows.width;
+    const ptrdiff_t later = ahead(rows);
     I present = {};
     for (int lane = 0; lane < images; ++lane) present[lane] = -1;
     for (int k = 0; k < rows.channels; ++k) {
         const V va = broadcast(a[k]), vb = broadcast(b[k]), vc = broadcast(c[k]);
         const V *g = (const V*)gradient + k * plane, *in = (const V*)x + k * plane;
         V* to = (V*)out + k * out_plane;
-        for (ptrdiff_t i = from; i < end; ++i) to[i] = keep(present, va * g[i] + (vb * in[i] + vc));
+        for (ptrdiff_t i = from; i < end; ++i) {
+            fetch(g + i + later);
+            fetch(in + i + later);
+            to[i] = keep(present, va * g[i] + (vb * in[i] + vc));
+        }
     }
 }
 
@@ -105,14 +121,17 @@ struct Sums {
     }
 };
 
-// The larger of two; of NaN and anything NaN, as in torch.
-INLINE V larger(V a, V b) { return (a >= b) | (a != a) ? a : b; }
-
 void pool(const Rows& rows, int size, int in_height, int in_width, const float* in, float* out) {
     for (int c = 0; c < rows.channels; ++c)
         for (int y = rows.from; y < rows.to; ++y) {
             const V* window = (const V*)in + (ptrdiff_t)(c * in_height + y * size) * in_width;
             V* to = (V*)out + (ptrdiff_t)(c * rows.height + y) * rows.width;
+            if (size == 2) {
+                const V* below = window + in_width;
+                for (int x = 0; x < rows.width; ++x, window += 2, below += 2)
+                    to[x] = larger(larger(window[0], window[1]), larger(below[0], below[1]));
+                continue;
+            }
             for (int x = 0; x < rows.width; ++x, window += size) {
                 V most = window[0];
                 for (int i = 0; i < size; ++i)
@@ -125,6 +144,33 @@ void pool(const Rows& rows, int size, int in_height, int in_width, const float* 
         }
 }
 
+// Sends a window's gradient to the first of its maxima, as torch does; ties and all.
+INLINE void split_among(int size, ptrdiff_t in_width, const V* plane, V gradient, ptrdiff_t corner, V* out, Sums& sums) {
+    V most = plane[corner];
+    for (int i = 0; i < size; ++i)
+        for (int j = 0; j < size; ++j) most = larger(most, plane[corner + i * in_width + j]);
+    I open = I{} - 1;  // lanes whose maximum is still to come
+    for (int i = 0; i < size; ++i)
+        for (int j = 0; j < size; ++j) {
+            const ptrdiff_t at = corner + i * in_width + j;
+            const I here = open & ((plane[at] == most) | (most != most));
+            out[at] = sums.add(keep(here, gradient), at);
+            open &= ~here;
+        }
+}
+
+// The same for the usual window, 2 x 2: which row has it, and which of the row's two, are three comparisons.
+INLINE void split_among_four(ptrdiff_t in_width, const V* plane, V gradient, ptrdiff_t corner, V* out, Sums& sums) {
+    const ptrdiff_t below = corner + in_width;
+    const V a = plane[corner], b = plane[corner + 1], c = plane[below], d = plane[below + 1];
+    const V upper = b > a ? b : a, lower = d > c ? d : c;
+    const V down = keep(lower > upper, gradient), up = keep(~(lower > upper), gradient);
+    out[corner] = sums.add(keep(~(b > a), up), corner);
+    out[corner + 1] = sums.add(keep(b > a, up), corner + 1);
+    out[below] = sums.add(keep(~(d > c), down), below);
+    out[below + 1] = sums.add(keep(d > c, down), below + 1);
+}
+
 void pool_gradient(const Rows& rows, int size, int in_height, int in_width, const float* gradient, const float* in, float* out,
                    const GradientSums& g) {
     const ptrdiff_t in_plane = (ptrdiff_t)in_height * in_width;
@@ -134,26 +180,14 @@ void pool_gradient(const Rows& rows, int size, int in_height, int in_width, cons
         V* to = (V*)out + c * in_plane;
         for (int y = rows.from; y < rows.to; ++y) {
             const V* from = (const V*)gradient + (ptrdiff_t)(c * rows.height + y) * rows.width;
-            for (int x = 0; x < rows.width; ++x) {
-                const ptrdiff_t corner = (ptrdiff_t)y * size * in_width + x * size;
-                V most = plane[corner];
-                for (int i = 0; i < size; ++i)
-                    for (int j = 0; j < size; ++j) {
-                        const V v = plane[corner + i * in_width + j];
-                        most = larger(most, v);
-                    }
-                I open = I{} - 1;  // lanes whose maximum is still to come: ties go to the first, as in torch
-                for (int i = 0; i < size; ++i)
-                    for (int j = 0; j < size; ++j) {
-                        const ptrdiff_t at = corner + i * in_width + j;
-                        const I here = open & ((plane[at] == most) | (most != most));
-                        to[at] = sums.add(keep(here, from[x]), at);
-                        open &= ~here;
-                    }
-            }
+            const ptrdiff_t row = (ptrdiff_t)y * size * in_width;
+            if (size == 2)
+                for (int x = 0; x < rows.width; ++x) split_among_four(in_width, plane, from[x], row + x * 2, to, sums);
+            else
+                for (int x = 0; x < rows.width; ++x) split_among(size, in_width, plane, from[x], row + x * size, to, sums);
             // Columns and rows that no window covers have no gradient.
             for (int i = 0; i < size; ++i)
-                for (int x = rows.width * size; x < in_width; ++x) to[((ptrdiff_t)y * size + i) * in_width + x] = V{};
+                for (int x = rows.width * size; x < in_width; ++x) to[row + (ptrdiff_t)i * in_width + x] = V{};
         }
         if (rows.to == rows.height)
             for (ptrdiff_t i = (ptrdiff_t)rows.height * size * in_width; i < in_plane; ++i) to[i] = V{};

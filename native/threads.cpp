@@ -13,8 +13,9 @@ namespace stepladder {
 
 namespace {
 
-// Spinning bridges the gaps between two layers; the gap between two batches may put a thread to sleep.
-constexpr auto patience = std::chrono::microseconds(100);
+// Spinning bridges the gaps between two layers, and those between forward, backward and the next batch: waking a thread
+// that sleeps costs about as much as a layer. Whoever else wants the core gets it (yield).
+constexpr auto patience = std::chrono::microseconds(1000);
 
 template <class Condition>
 bool spin_until(const Condition& met) {

@@ -47,6 +47,12 @@ INLINE V relu(V v) {
     return zero > v ? zero : v;
 }
 
+// The larger of two; of NaN and anything NaN, as in torch. (The instruction alone gives b where either is NaN.)
+INLINE V larger(V a, V b) {
+    const V most = a > b ? a : b;
+    return a == a ? most : a;
+}
+
 // v where the lane of `mask` is all ones, 0 where it is all zeros.
 INLINE V keep(I mask, V v) { return (V)((I)v & mask); }
 

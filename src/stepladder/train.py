@@ -147,8 +147,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
         streams.dropout.manual_seed(stream_seed(streams.seed, "dropout", epoch))
 
         run.model.train()
-        loss_sum = torch.zeros((), dtype=torch.float64, device=order.device)
-        correct = torch.zeros((), dtype=torch.int64, device=order.device)
+        losses, answers = [], []
         for batch, chosen in enumerate(order.split(recipe.batch_size), start=epoch * batches):
             rate = run.optimizer.param_groups[0]["lr"] = recipe.rate(batch, batches)
             labels = images.train_labels[chosen]
@@ -159,9 +158,10 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
             run.optimizer.step()
             if recipe.averaging:
                 torch._foreach_lerp_(averages, sources, recipe.averaging.weight(batch))
-            loss_sum += loss.detach() * len(chosen)
-            correct += (logits.detach().argmax(1) == labels).sum()
-        train_loss = loss_sum.item() / n
+            losses.append(loss.detach() * len(chosen))
+            answers.append(logits.detach().argmax(1))
+        train_loss = torch.stack(losses).double().sum().item() / n
+        train_correct = int((torch.cat(answers) == images.train_labels[order]).sum())
 
         logits = infer(run.result, images.test, images)
         test_loss = functional.cross_entropy(logits, images.test_labels).item()
@@ -172,7 +172,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
             epoch=epoch + 1,
             learning_rate=rate,
             train_loss=train_loss,
-            train_accuracy=int(correct) / n,
+            train_accuracy=train_correct / n,
             test_loss=test_loss,
             test_accuracy=test_correct / len(images.test),
             test_correct=test_correct,

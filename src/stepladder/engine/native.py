@@ -8,6 +8,7 @@ for any number of threads.
 import os
 from collections import OrderedDict
 from functools import cache
+from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -101,6 +102,7 @@ class Native(nn.Sequential):
         self.threads = threads()
         self.passes = 0
         self.slots = _slots(self, network)
+        self.places = _places(list(self.parameters()))
         self._engine: Any = extension().Engine(_layers(network, dropout), isa(), _workers(self.threads))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -149,7 +151,6 @@ class _Pass(torch.autograd.Function):
         logits = x.new_empty(len(x), module.network.classes)
         module._engine.forward(x.data_ptr(), len(x), tensors, module.training, key, logits.data_ptr())
         ctx.module, ctx.number, ctx.batch = module, module.passes, x.shape
-        ctx.shapes = [parameter.shape for parameter in parameters]
         return logits
 
     @staticmethod
@@ -161,13 +162,11 @@ class _Pass(torch.autograd.Function):
                 'one backward. Call forward again, or choose engine="torch"'
             )
         ctx.module.passes += 1  # the activations have become gradients: a second backward has nothing to go on
-        sizes = [prod(shape) for shape in ctx.shapes]
-        flat = gradient.new_empty(sum(sizes))
+        flat = gradient.new_empty(ctx.module.network.parameters)
         x = gradient.new_empty(ctx.batch) if ctx.needs_input_grad[3] else None
         gradient = gradient.contiguous()  # of a few numbers; its layout is autograd's choice, not the caller's
         ctx.module._engine.backward(gradient.data_ptr(), flat.data_ptr(), 0 if x is None else x.data_ptr())
-        parts = (part.view(shape) for part, shape in zip(flat.split(sizes), ctx.shapes, strict=True))
-        return None, None, None, x, *parts
+        return None, None, None, x, *(flat.as_strided(*place) for place in ctx.module.places)
 
 
 def _layers(network: Network, dropout: float) -> list[Any]:
@@ -212,6 +211,12 @@ def _check_conv(number: int, layer: Conv, in_channels: int) -> None:
 
 def _unknown(number: int, layer: Layer, known: str) -> EngineError:
     return EngineError(f'layer {number + 1}, {layer}: the native engine knows {known}; engine="torch" can train it')
+
+
+def _places(parameters: list[nn.Parameter]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
+    """Where each parameter's gradient stands in that of all, one behind the other: its shape, its strides and its offset."""
+    offsets = accumulate([parameter.numel() for parameter in parameters], initial=0)
+    return [(tuple(found.shape), found.stride(), offset) for found, offset in zip(parameters, offsets, strict=False)]
 
 
 class _Slot(NamedTuple):
