@@ -106,8 +106,10 @@ struct Kernels {
     // sends each gradient to the first maximum of its window in `in`
     void (*pool_gradient)(const Rows&, int size, int in_height, int in_width, const float* gradient, const float* in, float* out,
                           const GradientSums&);
-    void (*average)(int channels, int pixels, const float* in, float* out);
-    void (*average_gradient)(int channels, int pixels, const float* gradient, float* out, const GradientSums&);
+    // means of non-overlapping windows, likewise; a `size` of 0 is one window of all
+    void (*average)(const Rows&, int size, int in_height, int in_width, const float* in, float* out);
+    void (*average_gradient)(const Rows&, int size, int in_height, int in_width, const float* gradient, float* out,
+                             const GradientSums&);
     // sums[2 * channel] += first, sums[2 * channel + 1] += second, over lanes [0, images); both are set to zero
     void (*flush)(int channels, int images, float* first, float* second, double* sums);
     // out[i] = sum over lanes of in[i]

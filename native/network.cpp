@@ -82,7 +82,6 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         const int k = l.kernel;
         // A block's output, gradient and activation rows stay in the nearest cache (48 kB here, 32 kB elsewhere).
         s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
-        if (l.operation == Operation::average_pool) s.rows_at_once = l.out_height;
         if (l.operation == Operation::convolution) {
             s.rows = forward_taps(l.out_height, l.in_height, k, l.stride, l.padding);
             s.runs = join(forward_taps(l.out_width, l.in_width, k, l.stride, l.padding), 1, l.stride);
@@ -250,12 +249,12 @@ void Network::operate(const Stage& stage, const Ready& ready, const float* in, f
     else if (l.operation == Operation::max_pool)
         kernels_.pool({l.out_channels, l.out_height, l.out_width, from, to}, l.kernel, l.in_height, l.in_width, in, out);
     else
-        kernels_.average(l.in_channels, l.in_height * l.in_width, in, out);
+        kernels_.average({l.out_channels, l.out_height, l.out_width, from, to}, l.kernel, l.in_height, l.in_width, in, out);
 }
 
 // The input rows that output rows up to `to` need, forward and backward: all of them for the last output row.
 static int rows_needed(const Layer& l, int to) {
-    if (to == l.out_height || l.operation == Operation::average_pool) return l.in_height;
+    if (to == l.out_height) return l.in_height;
     return std::min(l.in_height, (to - 1) * l.stride - l.padding + std::max(l.kernel, l.stride));
 }
 
@@ -397,12 +396,12 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
                 kernels_.convolve({&stage.gradient_walk, gradient, stage.gradient_weights.data(), nullptr, onwards, begun, done,
                                    nullptr, nullptr, &through});
             }
-        } else if (l.operation == Operation::max_pool) {
-            kernels_.pool_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, in, onwards, through);
-            done = to == l.out_height ? l.in_height : to * l.kernel;
         } else {
-            kernels_.average_gradient(l.in_channels, l.in_height * l.in_width, gradient, onwards, through);
-            done = l.in_height;
+            if (l.operation == Operation::max_pool)
+                kernels_.pool_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, in, onwards, through);
+            else
+                kernels_.average_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, onwards, through);
+            done = to == l.out_height ? l.in_height : to * l.kernel;
         }
         if (fused) {
             const bool flat = before->layer.out_height != l.in_height;  // one row of all

@@ -17,7 +17,7 @@ enum class Operation { convolution, max_pool, average_pool };
 struct Layer {
     Operation operation;
     int in_channels, in_height, in_width, out_channels, out_height, out_width;
-    int kernel, stride, padding;  // max_pool: kernel = stride, no padding
+    int kernel, stride, padding;  // pooling: kernel = stride, no padding; average_pool of kernel 0: of all there is
     bool depthwise, bias, norm, relu;
     float dropout;
 };

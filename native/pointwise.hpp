@@ -171,6 +171,19 @@ INLINE void split_among_four(ptrdiff_t in_width, const V* plane, V gradient, ptr
     out[below + 1] = sums.add(keep(d > c, down), below + 1);
 }
 
+struct Size {
+    int height, width;
+};
+
+// Columns, and after the last row of windows rows, that no window covers have no gradient. `y` counts rows of windows.
+INLINE void clear_uncovered(const Rows& rows, Size window, int y, ptrdiff_t in_plane, ptrdiff_t in_width, V* plane) {
+    V* to = plane + y * window.height * in_width;
+    for (int i = 0; i < window.height; ++i, to += in_width)
+        for (ptrdiff_t x = rows.width * window.width; x < in_width; ++x) to[x] = V{};
+    if (y + 1 == rows.height)
+        for (; to < plane + in_plane; ++to) *to = V{};
+}
+
 void pool_gradient(const Rows& rows, int size, int in_height, int in_width, const float* gradient, const float* in, float* out,
                    const GradientSums& g) {
     const ptrdiff_t in_plane = (ptrdiff_t)in_height * in_width;
@@ -185,31 +198,53 @@ void pool_gradient(const Rows& rows, int size, int in_height, int in_width, cons
                 for (int x = 0; x < rows.width; ++x) split_among_four(in_width, plane, from[x], row + x * 2, to, sums);
             else
                 for (int x = 0; x < rows.width; ++x) split_among(size, in_width, plane, from[x], row + x * size, to, sums);
-            // Columns and rows that no window covers have no gradient.
-            for (int i = 0; i < size; ++i)
-                for (int x = rows.width * size; x < in_width; ++x) to[row + (ptrdiff_t)i * in_width + x] = V{};
+            clear_uncovered(rows, {size, size}, y, in_plane, in_width, to);
         }
-        if (rows.to == rows.height)
-            for (ptrdiff_t i = (ptrdiff_t)rows.height * size * in_width; i < in_plane; ++i) to[i] = V{};
         sums.save(g, c);
     }
 }
 
-void average(int channels, int pixels, const float* in, float* out) {
-    const V share = broadcast(1.0f / pixels);
-    for (int c = 0; c < channels; ++c) {
-        V sum = {};
-        for (int i = 0; i < pixels; ++i) sum += ((const V*)in)[(ptrdiff_t)c * pixels + i];
-        ((V*)out)[c] = sum * share;
-    }
+// The windows of an average: `size` x `size`, or one of all.
+struct AverageWindow {
+    int height, width;
+    V share;
+
+    AverageWindow(int size, int in_height, int in_width)
+        : height(size ? size : in_height), width(size ? size : in_width), share(broadcast(1.0f / (height * width))) {}
+};
+
+void average(const Rows& rows, int size, int in_height, int in_width, const float* in, float* out) {
+    const AverageWindow window(size, in_height, in_width);
+    for (int c = 0; c < rows.channels; ++c)
+        for (int y = rows.from; y < rows.to; ++y)
+            for (int x = 0; x < rows.width; ++x) {
+                const V* corner = (const V*)in + (ptrdiff_t)(c * in_height + y * window.height) * in_width + x * window.width;
+                V sum = {};
+                for (int i = 0; i < window.height; ++i)
+                    for (int j = 0; j < window.width; ++j) sum += corner[(ptrdiff_t)i * in_width + j];
+                ((V*)out)[(ptrdiff_t)(c * rows.height + y) * rows.width + x] = sum * window.share;
+            }
 }
 
-void average_gradient(int channels, int pixels, const float* gradient, float* out, const GradientSums& g) {
-    const V share = broadcast(1.0f / pixels);
-    for (int c = 0; c < channels; ++c) {
-        Sums sums(g, c, pixels);
-        const V each = ((const V*)gradient)[c] * share;
-        for (int i = 0; i < pixels; ++i) ((V*)out)[(ptrdiff_t)c * pixels + i] = sums.add(each, i);
+void average_gradient(const Rows& rows, int size, int in_height, int in_width, const float* gradient, float* out,
+                      const GradientSums& g) {
+    const AverageWindow window(size, in_height, in_width);
+    const ptrdiff_t in_plane = (ptrdiff_t)in_height * in_width;
+    for (int c = 0; c < rows.channels; ++c) {
+        Sums sums(g, c, in_plane);
+        V* to = (V*)out + c * in_plane;
+        for (int y = rows.from; y < rows.to; ++y) {
+            const ptrdiff_t row = (ptrdiff_t)y * window.height * in_width;
+            for (int x = 0; x < rows.width; ++x) {
+                const V each = ((const V*)gradient)[(ptrdiff_t)(c * rows.height + y) * rows.width + x] * window.share;
+                for (int i = 0; i < window.height; ++i)
+                    for (int j = 0; j < window.width; ++j) {
+                        const ptrdiff_t at = row + (ptrdiff_t)i * in_width + x * window.width + j;
+                        to[at] = sums.add(each, at);
+                    }
+            }
+            clear_uncovered(rows, {window.height, window.width}, y, in_plane, in_width, to);
+        }
         sums.save(g, c);
     }
 }

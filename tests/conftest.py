@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, SpecError, data
+from stepladder import AvgPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, SpecError, data
 from stepladder.spec import Layer
 
 # The same examples every time, however slow and busy the machine is.
@@ -98,4 +98,5 @@ def _convolutions(channels: int) -> st.SearchStrategy[Layer]:
 
 
 def _poolings() -> st.SearchStrategy[Layer]:
-    return st.builds(MaxPool, st.integers(2, 3), st.none() | st.integers(1, 3), st.integers(0, 1))
+    sizes, strides = st.integers(2, 3), st.none() | st.integers(1, 3)
+    return st.builds(MaxPool, sizes, strides, st.integers(0, 1)) | st.builds(AvgPool, sizes, strides)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
+from stepladder import AvgPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
 from stepladder.engine import native, plain
 from stepladder.spec import Layer
 from stepladder.streams import stream
@@ -34,7 +34,7 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
     layers: list[Layer] = []
     shape: tuple[int, ...] = image
     for _ in range(draw(st.integers(0, 5))):
-        layers.append(draw(_convolutions(shape, norms) | _convolutions(shape, norms) | _poolings(shape)))
+        layers.append(draw(_convolutions(shape, norms) | _convolutions(shape, norms) | _poolings(shape, norms)))
         shape = layers[-1].output(shape)
     flattening: list[Layer] = [GlobalAvgPool(), Flatten()] if norms else [Flatten()]
     layers.append(draw(st.sampled_from(flattening)))
@@ -64,8 +64,9 @@ def _convolutions(draw: st.DrawFn, shape: Sequence[int], norms: bool) -> Layer:
     )
 
 
-def _poolings(shape: Sequence[int]) -> st.SearchStrategy[Layer]:
-    return st.builds(MaxPool, st.integers(1, min(3, *shape[1:])))
+def _poolings(shape: Sequence[int], averages: bool) -> st.SearchStrategy[Layer]:
+    sizes = st.integers(1, min(3, *shape[1:]))
+    return st.builds(MaxPool, sizes) | st.builds(AvgPool, sizes) if averages else st.builds(MaxPool, sizes)
 
 
 @st.composite

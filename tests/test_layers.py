@@ -54,7 +54,7 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
         ([Conv(4), GlobalAvgPool()], "GlobalAvgPool(): the network ends in 4 numbers, expected one for each of 10 classes"),
         ([Conv(10)], "the network ends in 10 x 26 x 26 numbers, expected one for each of 10 classes"),
         ([], "Network: it has no layers"),
-        ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, GlobalAvgPool, Flatten, Linear"),
+        ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, AvgPool, GlobalAvgPool, Flatten, Linear"),
     ],
 )  # fmt: skip
 def test_a_network_that_does_not_fit_is_refused_with_the_layer_named(layers: list[Layer], message: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 import stepladder
 
 PUBLIC = [
-    "EMA", "AdamW", "Affine", "Budget", "Conv", "Cosine", "Erasing", "Flatten", "GlobalAvgPool", "Ladder", "Linear", "LinearDecay",
-    "MaxPool", "Network", "OneCycle", "Recipe", "SpecError", "Step", "StepLR",
+    "EMA", "AdamW", "Affine", "AvgPool", "Budget", "Conv", "Cosine", "Erasing", "Flatten", "GlobalAvgPool", "Ladder", "Linear",
+    "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "SpecError", "Step", "StepLR",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from stepladder.spec import Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape, UserError
+from stepladder.spec import AvgPool, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape, UserError
 
 Size = int | tuple[int, int]
 """One number, or (height, width) where they differ."""
@@ -167,6 +167,8 @@ def _pass(layer: Layer, before: Shape, reach: Reach) -> tuple[str, Window | None
         operation, window = "conv", Window(*((side, side) for side in (layer.kernel, layer.stride, layer.padding)))
     elif isinstance(layer, MaxPool):
         operation, window = "maxpool", Window(*((side, side) for side in (layer.kernel, layer.step, layer.padding)))
+    elif isinstance(layer, AvgPool):
+        operation, window = "avgpool", Window((layer.kernel, layer.kernel), (layer.step, layer.step))
     elif isinstance(layer, GlobalAvgPool):
         operation, window = "global average pool", Window((before[1], before[2]))
     return operation, window, reach.through(window)

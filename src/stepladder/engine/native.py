@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from stepladder.engine import plain
-from stepladder.spec import Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, UserError
+from stepladder.spec import AvgPool, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, UserError
 
 
 class EngineError(UserError):
@@ -186,12 +186,13 @@ def _layers(network: Network, dropout: float) -> list[Any]:
         elif isinstance(layer, Linear):
             flat = (prod(shape), 1, 1)
             layers.append(make("convolution", flat, out, (1, 1, 0), [False, layer.bias, False, layer.activation is not None], 0.0))
-        elif isinstance(layer, MaxPool):
-            if layer.step != layer.kernel or layer.padding:
+        elif isinstance(layer, MaxPool | AvgPool):
+            if layer.step != layer.kernel or (isinstance(layer, MaxPool) and layer.padding):
                 raise _unknown(number, layer, "pooling whose windows do not overlap and are not padded")
-            layers.append(make("max_pool", shape, out, (layer.kernel, layer.kernel, 0), [False] * 4, share))
+            kind = "max_pool" if isinstance(layer, MaxPool) else "average_pool"
+            layers.append(make(kind, shape, out, (layer.kernel, layer.kernel, 0), [False] * 4, share))
         elif isinstance(layer, GlobalAvgPool):
-            layers.append(make("average_pool", shape, out, (1, 1, 0), [False] * 4, 0.0))
+            layers.append(make("average_pool", shape, out, (0, 0, 0), [False] * 4, 0.0))  # one window: all
         shape = out  # Flatten: nothing is done, a tile's memory is flat already
     if not layers:  # nothing but Flatten: an average over one pixel, which does nothing either
         layers.append(make("average_pool", shape, shape, (1, 1, 0), [False] * 4, 0.0))

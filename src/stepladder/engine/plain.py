@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stepladder.augment import normalise, resample
-from stepladder.spec import Conv, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
+from stepladder.spec import AvgPool, Conv, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
 from stepladder.streams import stream
 
 
@@ -74,6 +74,8 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
         return [("conv", conv), *norm, *(relu if layer.activation else [])]
     if isinstance(layer, MaxPool):
         return [("pool", nn.MaxPool2d(layer.kernel, layer.step, layer.padding))]
+    if isinstance(layer, AvgPool):
+        return [("pool", nn.AvgPool2d(layer.kernel, layer.step))]
     if isinstance(layer, GlobalAvgPool):
         return [("average", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
     if isinstance(layer, Linear):
@@ -86,10 +88,10 @@ def drops_after(network: Network, number: int) -> bool:
     """Whether dropout follows this layer: an activated convolution, or the pooling directly after one."""
     layer = network.layers[number]
     after = network.layers[number + 1] if number + 1 < len(network.layers) else None
-    if isinstance(layer, MaxPool):
+    if isinstance(layer, MaxPool | AvgPool):
         layer = network.layers[number - 1] if number else layer
         return isinstance(layer, Conv) and layer.activation is not None
-    return isinstance(layer, Conv) and layer.activation is not None and not isinstance(after, MaxPool)
+    return isinstance(layer, Conv) and layer.activation is not None and not isinstance(after, MaxPool | AvgPool)
 
 
 def initialise(module: nn.Module, seed: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
 from stepladder.spec.check import SpecError, one_of, whole
 
@@ -96,6 +96,33 @@ class MaxPool:
 
 
 @dataclass(frozen=True)
+class AvgPool:
+    """The mean over `kernel` x `kernel`; `stride=None` means the kernel's size (LeCun et al. 1998, without their weights)."""
+
+    kernel: int = 2
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        whole(self, "kernel", least=1)
+        if self.stride is not None:
+            whole(self, "stride", least=1)
+
+    @property
+    def step(self) -> int:
+        """The stride in effect."""
+        return self.stride or self.kernel
+
+    def output(self, shape: Shape) -> Shape:
+        """Shape after this layer; raises SpecError where it does not fit."""
+        channels, height, width = _image(self, shape)
+        return (channels, *_window((height, width), self.kernel, self.step, 0))
+
+    def parameters(self, shape: Shape) -> int:
+        """None are trained."""
+        return 0
+
+
+@dataclass(frozen=True)
 class GlobalAvgPool:
     """The mean of each channel: (channels, height, width) becomes (channels,)."""
 
@@ -147,7 +174,7 @@ class Linear:
         return self.features * (shape[0] + self.bias)
 
 
-Layer = Conv | MaxPool | GlobalAvgPool | Flatten | Linear
+Layer = Conv | MaxPool | AvgPool | GlobalAvgPool | Flatten | Linear
 
 
 @dataclass(frozen=True)
@@ -177,7 +204,8 @@ class Network:
         shapes: list[Shape] = [self.input]
         for number, layer in enumerate(self.layers, start=1):
             if not isinstance(layer, Layer):
-                raise SpecError(f"layer {number} is {layer!r}, expected one of Conv, MaxPool, GlobalAvgPool, Flatten, Linear")
+                names = ", ".join(kind.__name__ for kind in get_args(Layer))
+                raise SpecError(f"layer {number} is {layer!r}, expected one of {names}")
             try:
                 shapes.append(layer.output(shapes[-1]))
             except SpecError as error:
