@@ -162,6 +162,17 @@ def test_a_budget_spent_to_the_last_is_kept(root: Step) -> None:
     assert Ladder("mine", Budget(root.network.parameters, 14, 0.99), [root]).violations() == []
 
 
+@pytest.mark.parametrize("name", ladders.names())
+def test_a_built_in_ladder_keeps_within_its_budget(name: str) -> None:
+    assert ladders.load(name).violations() == []
+
+
+def test_the_second_built_in_ladder_begins_where_the_first_ends() -> None:
+    end, start = ladders.load("mnist").step("B4"), ladders.load("mnist-8k").steps[0]
+    assert (start.network, start.recipe, start.id) == (end.network, end.recipe, end.id)
+    assert start.parent is None
+
+
 def test_with_epochs_sets_every_step_and_keeps_each_change() -> None:
     ladder = ladders.load("mnist")
     short = ladder.with_epochs(2)
