@@ -1,7 +1,8 @@
 """From the end of the ladder `mnist` to 99.4 % held by every seed, with fewer than 8,000 parameters within 15 epochs.
 
-The network stays; only how it is trained changes. What to try, and with which values, was chosen on 10,000 training
-images kept back (`--holdout 10000`), before any of these steps saw the test set.
+The network stays; only how it is trained changes. One-cycle rates with a peak of 0.1, weight decay of 5e-4 and rotation up
+to 10 degrees are known from others' single runs; whether they are taken, and all else, was chosen on 10,000 training images
+kept back (`--holdout 10000`), before any of these steps saw the test set.
 """
 
 from dataclasses import replace
