@@ -18,7 +18,7 @@ struct Block {
     ptrdiff_t out_channel, out_pixel;
     V *sum, *square;
     const GradientSums* gradient;  // x, mean, sum and product from the block's first channel on
-    ptrdiff_t x_offset;            // of the first pixel, in x and activation
+    ptrdiff_t x_offset;            // of the first pixel, in x, activation and extra
 };
 
 // Where a finished value goes: stored, with statistics on the way, or as the gradient of an activation.
@@ -48,10 +48,12 @@ INLINE void finish(const Block& b, V (&value)[channels][pixels]) {
             const V scale = broadcast(g.scale), zero = {};
             const V mean = broadcast(g.x ? g.mean[c] : 0);
             const ptrdiff_t at = b.x_offset + c * b.out_channel;
-            const V *x = (const V*)g.x + at, *activation = (const V*)g.activation + at;
+            const V *x = (const V*)g.x + at, *activation = (const V*)g.activation + at, *extra = (const V*)g.extra + at;
 #pragma GCC unroll 8
             for (int p = 0; p < pixels; ++p) {
-                V v = value[c][p] * scale;
+                V v = value[c][p];
+                if (g.extra) v += extra[p * b.out_pixel];
+                v *= scale;
                 if (g.activation) v = keep(activation[p * b.out_pixel] != zero, v);
                 out[p * b.out_pixel] = v;
                 sum += v;

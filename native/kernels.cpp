@@ -1,6 +1,7 @@
 // Compiled once for each instruction set, with LANES, REGISTERS and ISA (the name) set by the build.
 #include "convolution.hpp"
 #include "images.hpp"
+#include "joins.hpp"
 #include "pointwise.hpp"
 #include "weight_gradient.hpp"
 
@@ -36,8 +37,16 @@ float peak(size_t rounds) {
 namespace stepladder {
 extern const Kernels TABLE;
 const Kernels TABLE = {
-    TEXT(ISA), LANES,         most_channels, most_gradient_channels, convolve, weight_gradient, activate, differentiate,
-    pool,      pool_gradient, average,       average_gradient,       flush,    add_lanes,       to_tile,  from_tile,
-    image,     peak,
+    TEXT(ISA),     LANES,
+    most_channels, most_gradient_channels,
+    convolve,      weight_gradient,
+    activate,      differentiate,
+    pool,          pool_gradient,
+    average,       average_gradient,
+    add,           add_gradient,
+    scale,         scale_gradient,
+    flush,         add_lanes,
+    to_tile,       from_tile,
+    image,         peak,
 };
 }  // namespace stepladder

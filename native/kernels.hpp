@@ -35,10 +35,11 @@ struct Walk {
     int block_count;
 };
 
-// What happens to a gradient with respect to an activation on its way to the layer before: scaled by 1 / (1 - dropout),
-// zeroed where the activation is zero, summed (for bias and shift), and summed times (x - mean) (for scale). `activation`
-// and `x` are laid out as the gradient is.
+// What happens to a gradient with respect to an activation on its way to the layer before: what else depends on the
+// activation is added, it is scaled by 1 / (1 - dropout), zeroed where the activation is zero, summed (for bias and shift),
+// and summed times (x - mean) (for scale). `activation`, `x` and `extra` are laid out as the gradient is.
 struct GradientSums {
+    const float* extra;  // null: nothing is added
     float scale;
     const float* activation;  // null where nothing was zeroed
     const float* x;           // what entered the norm; null without one
@@ -90,6 +91,15 @@ struct Activation {
     const uint32_t* keys;  // one a lane
 };
 
+// The gradients of a join's inputs, from that of its output: of `in` to `out`, of `source` to `extra`, added to what is there
+// unless it is the first to come.
+struct JoinGradient {
+    int channels, plane;  // of the output, which has the shape of `source`
+    const float *gradient, *in, *source;
+    float *out, *extra;
+    bool first;
+};
+
 struct Kernels {
     const char* name;
     int lanes;
@@ -110,6 +120,12 @@ struct Kernels {
     void (*average)(const Rows&, int size, int in_height, int in_width, const float* in, float* out);
     void (*average_gradient)(const Rows&, int size, int in_height, int in_width, const float* gradient, float* out,
                              const GradientSums&);
+    // out = in + source
+    void (*add)(int channels, int plane, const float* in, const float* source, float* out);
+    void (*add_gradient)(const JoinGradient&, const GradientSums&);
+    // out = sigmoid(in) * source, with one `in` for each channel
+    void (*scale)(int channels, int plane, const float* in, const float* source, float* out);
+    void (*scale_gradient)(const JoinGradient&, const GradientSums&);
     // sums[2 * channel] += first, sums[2 * channel + 1] += second, over lanes [0, images); both are set to zero
     void (*flush)(int channels, int images, float* first, float* second, double* sums);
     // out[i] = sum over lanes of in[i]

@@ -61,7 +61,7 @@ size_t Network::Stage::weight_count() const {
 }
 
 size_t Network::Stage::parameter_count() const {
-    return weight_count() + (size_t)layer.out_channels * (layer.bias + 2 * layer.norm);
+    return trained_weights() + (size_t)layer.out_channels * (layer.bias + 2 * layer.norm);
 }
 
 Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& threads) : kernels_(kernels), threads_(threads) {
@@ -70,7 +70,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
     const Layer& last = layers.back();
     if (last.bias || last.norm || last.relu || last.dropout > 0) {
         const int size = last.out_channels * last.out_height * last.out_width;
-        layers.push_back({Operation::average_pool, size, 1, 1, size, 1, 1, 1, 1, 0, false, false, false, false, 0});
+        layers.push_back({Operation::average_pool, size, 1, 1, size, 1, 1, 1, 1, 0, false, false, false, false, 0, false});
     }
     stages_.resize(layers.size());
     for (size_t i = 0; i < layers.size(); ++i) {
@@ -82,6 +82,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         const int k = l.kernel;
         // A block's output, gradient and activation rows stay in the nearest cache (48 kB here, 32 kB elsewhere).
         s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
+        if (l.joins()) stages_[l.kernel].last_join = i;
         if (l.operation == Operation::convolution) {
             s.rows = forward_taps(l.out_height, l.in_height, k, l.stride, l.padding);
             s.runs = join(forward_taps(l.out_width, l.in_width, k, l.stride, l.padding), 1, l.stride);
@@ -133,7 +134,10 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
     for (int t = 0; t < threads.count(); ++t)
         scratch_.push_back({Buffer(most_channels_ * lanes), Buffer(most_channels_ * lanes), Buffer(most_weights_ * lanes),
                             Buffer(largest_ * lanes), Buffer(largest_ * lanes), Buffer(first * lanes),
-                            Buffer(first_sum_count() * lanes)});
+                            Buffer(first_sum_count() * lanes), Buffer(largest_ * lanes), std::vector<Buffer>(layers.size())});
+    for (size_t i = 0; i < layers.size(); ++i)
+        if (stages_[i].last_join)
+            for (Scratch& scratch : scratch_) scratch.kept[i] = Buffer(stages_[i].in_size() * lanes);
     group_weights_.resize(most_groups * most_weights_);
     group_first_.resize(most_groups * first_sum_count());
     ones_ = Buffer(plane * lanes);
@@ -148,6 +152,7 @@ void Network::reserve(int tiles) {
     if (tiles <= tiles_) return;
     for (Stage& s : stages_) {
         s.out = Buffer(tiles * s.out_size() * kernels_.lanes);
+        if (s.last_join) s.extra = Buffer(tiles * s.in_size() * kernels_.lanes);
     }
     input_ = Buffer(tiles * stages_[0].in_size() * kernels_.lanes);
     for (Buffer& gradients : gradients_) gradients = Buffer(tiles * largest_ * kernels_.lanes);
@@ -241,6 +246,11 @@ void Network::activate(const Stage& stage, const Ready& ready, const uint32_t* k
     kernels_.activate({l.out_channels, l.out_height, l.out_width, begin, end}, how, from, to);
 }
 
+void Network::unite(const Stage& stage, const float* in, const float* source, float* out) const {
+    const Layer& l = stage.layer;
+    (l.operation == Operation::add ? kernels_.add : kernels_.scale)(l.out_channels, l.out_height * l.out_width, in, source, out);
+}
+
 void Network::operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums) const {
     const Layer& l = stage.layer;
     if (l.operation == Operation::convolution)
@@ -260,7 +270,7 @@ static int rows_needed(const Layer& l, int to) {
 
 // Makes what enters a stage, as far as its output rows up to `to` need it: the activation of the output before it, worked
 // out anew for forward and for backward, which is faster than keeping it. The batch itself is kept.
-const float* Network::enter(size_t number, int tile, Scratch& scratch, int to, int& done) const {
+const float* Network::enter(size_t number, int tile, float* room, int to, int& done) const {
     const Stage& stage = stages_[number];
     if (number == 0) return input_.data() + tile * stage.in_size() * kernels_.lanes;
     const Stage& before = stages_[number - 1];
@@ -271,10 +281,15 @@ const float* Network::enter(size_t number, int tile, Scratch& scratch, int to, i
     // Rows are those of the output before: flattening makes one row of many.
     const bool flat = before.layer.out_height != stage.layer.in_height;
     const int needed = flat ? before.layer.out_height : rows_needed(stage.layer, to);
-    activate(before, before.trained, dropping ? keys : nullptr, before.out.data() + tile * before.out_size() * kernels_.lanes,
-             scratch.in.data(), done, needed);
+    activate(before, before.trained, dropping ? keys : nullptr, before.out.data() + tile * before.out_size() * kernels_.lanes, room,
+             done, needed);
     done = needed;
-    return scratch.in.data();
+    return room;
+}
+
+const float* Network::enter(size_t number, int tile, float* room) const {
+    int done = 0;
+    return enter(number, tile, room, stages_[number].layer.out_height, done);
 }
 
 void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* sums) {
@@ -282,9 +297,10 @@ void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* su
     const Layer& l = stage.layer;
     float* out = stage.out.data() + tile * stage.out_size() * kernels_.lanes;
     const bool statistics = l.norm && training_;
+    if (l.joins()) return unite(stage, enter(number, tile, scratch.in.data()), enter(l.kernel, tile, scratch.source.data()), out);
     for (int y = 0, entered = 0; y < l.out_height;) {
         const int to = std::min(l.out_height, y + stage.rows_at_once);
-        const float* in = enter(number, tile, scratch, to, entered);
+        const float* in = enter(number, tile, scratch.in.data(), to, entered);
         operate(stage, stage.trained, in, out, y, to, statistics ? &scratch : nullptr);
         y = to;
     }
@@ -329,7 +345,12 @@ void Network::infer_tile(const float* x, int tile, int images, float* logits, Sc
         if (i)
             activate(stages_[i - 1], stages_[i - 1].inferred, nullptr, scratch.out.data(), scratch.in.data(), 0,
                      stages_[i - 1].layer.out_height);
-        operate(stage, stage.inferred, scratch.in.data(), scratch.out.data(), 0, stage.layer.out_height, nullptr);
+        if (stage.last_join)
+            std::memcpy(scratch.kept[i].data(), scratch.in.data(), stage.in_size() * kernels_.lanes * sizeof(float));
+        if (stage.layer.joins())
+            unite(stage, scratch.in.data(), scratch.kept[stage.layer.kernel].data(), scratch.out.data());
+        else
+            operate(stage, stage.inferred, scratch.in.data(), scratch.out.data(), 0, stage.layer.out_height, nullptr);
     }
     const size_t classes = stages_.back().out_size();
     kernels_.from_tile(classes, lanes_in(tile, images), scratch.out.data(), logits + (size_t)tile * kernels_.lanes * classes);
@@ -352,9 +373,54 @@ void Network::infer(const float* x, int images, const std::vector<Tensors>& tens
     threads_.run(tiles, [&](int tile, int thread) { infer_tile(x, tile, images, logits, scratch_[thread]); });
 }
 
+// How the gradient of what enters a stage goes on to the stage before, once `enter` has filled scratch.in.
+GradientSums Network::through(size_t number, int tile, Scratch& scratch) const {
+    const Stage& stage = stages_[number];
+    GradientSums through{nullptr, 1, nullptr, nullptr, nullptr, scratch.first.data(), scratch.second.data()};
+    if (stage.last_join) through.extra = stage.extra.data() + tile * stage.in_size() * kernels_.lanes;
+    if (!number) return through;
+    const Stage& before = stages_[number - 1];
+    const bool dropped = training_ && before.layer.dropout > 0;
+    if (dropped) through.scale = (float)(1 / (1 - (double)before.layer.dropout));
+    if (before.layer.relu || dropped) through.activation = scratch.in.data();
+    if (before.layer.norm) {
+        through.x = before.out.data() + tile * before.out_size() * kernels_.lanes;
+        through.mean = before.means.data();
+    }
+    return through;
+}
+
+// A join has neither weights nor norm: the gradient of its output is that of the activation after it.
+void Network::join_backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input) {
+    const Stage& stage = stages_[number];
+    const Layer& l = stage.layer;
+    const size_t source = l.kernel;
+    const float* gradient = gradients_[number & 1].data() + tile * largest_ * kernels_.lanes;
+    float* onwards = gradients_[~number & 1].data() + tile * largest_ * kernels_.lanes;
+    const bool fused = number == 1 && first_is_fused(to_input);
+    if (fused) onwards = scratch.fused.data();
+    if (logits) {
+        to_tile(logits, stage.out_size(), tile, images_, scratch.out.data());
+        gradient = scratch.out.data();
+    }
+    float* extra = stages_[source].extra.data() + tile * stages_[source].in_size() * kernels_.lanes;
+    const JoinGradient work{l.out_channels,
+                            l.out_height * l.out_width,
+                            gradient,
+                            enter(number, tile, scratch.in.data()),
+                            enter(source, tile, scratch.source.data()),
+                            onwards,
+                            extra,
+                            stages_[source].last_join == number};
+    (l.operation == Operation::add ? kernels_.add_gradient : kernels_.scale_gradient)(work, through(number, tile, scratch));
+    if (fused) first_rows(tile, scratch, 0, stages_[0].layer.out_height);
+    kernels_.flush(l.in_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
+}
+
 void Network::backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input) {
     Stage& stage = stages_[number];
     const Layer& l = stage.layer;
+    if (l.joins()) return join_backward_tile(number, tile, logits, scratch, sums, to_input);
     const float* out = stage.out.data() + tile * stage.out_size() * kernels_.lanes;
     const float* after = gradients_[number & 1].data() + tile * largest_ * kernels_.lanes;  // of the activation after this stage
     float* onwards = gradients_[~number & 1].data() + tile * largest_ * kernels_.lanes;     // of what enters it
@@ -366,20 +432,11 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
     const bool onwards_wanted = before || to_input;
     const ptrdiff_t plane = (ptrdiff_t)(onwards_wanted || logits ? l.out_height : stage.rows_at_once) * l.out_width;
 
-    GradientSums through{1, nullptr, nullptr, nullptr, scratch.first.data(), scratch.second.data()};
-    if (before) {
-        const bool dropped = training_ && before->layer.dropout > 0;
-        if (dropped) through.scale = (float)(1 / (1 - (double)before->layer.dropout));
-        if (before->layer.relu || dropped) through.activation = scratch.in.data();
-        if (before->layer.norm) {
-            through.x = before->out.data() + tile * before->out_size() * kernels_.lanes;
-            through.mean = before->means.data();
-        }
-    }
+    const GradientSums through = this->through(number, tile, scratch);
     for (int y = 0, entered = 0, done = 0; y < l.out_height;) {
         const int to = std::min(l.out_height, y + stage.rows_at_once), begun = done;
         const Rows rows{l.out_channels, l.out_height, l.out_width, y, to};
-        const float* in = enter(number, tile, scratch, to, entered);
+        const float* in = enter(number, tile, scratch.in.data(), to, entered);
         if (!logits) {
             // Where no gradient goes further, each block of rows is needed once: all take the same, nearest memory.
             if (!onwards_wanted) gradient = scratch.out.data() - (ptrdiff_t)y * l.out_width * kernels_.lanes;
@@ -387,9 +444,11 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
                                    lanes_in(tile, images_));
         }
         if (l.operation == Operation::convolution) {
-            kernels_.weight_gradient({l.in_channels, l.in_height, l.in_width, l.out_channels, l.out_height, l.out_width, l.kernel,
-                                      l.stride, l.padding, l.depthwise, stage.columns.data(), gradient, plane, in,
-                                      scratch.weights.data(), y, to, stage.weight_blocks.data(), (int)stage.weight_blocks.size()});
+            if (!l.fixed)
+                kernels_.weight_gradient({l.in_channels, l.in_height, l.in_width, l.out_channels, l.out_height, l.out_width,
+                                          l.kernel, l.stride, l.padding, l.depthwise, stage.columns.data(), gradient, plane, in,
+                                          scratch.weights.data(), y, to, stage.weight_blocks.data(),
+                                          (int)stage.weight_blocks.size()});
             if (onwards_wanted) {
                 // The input rows that meet no output row from `to` on: their gradients are whole.
                 done = to == l.out_height ? l.in_height : std::max(done, std::min(l.in_height, to * l.stride - l.padding));
@@ -418,7 +477,8 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
 // gradient, output and 1 times input, which are taken while the second layer's backward has the rows in the cache; a, b
 // and c follow once these are whole.
 bool Network::first_is_fused(bool to_input) const {
-    return !to_input && stages_.size() > 1 && stages_[0].layer.operation == Operation::convolution;
+    const Layer& first = stages_[0].layer;
+    return !to_input && stages_.size() > 1 && first.operation == Operation::convolution && !first.fixed;
 }
 
 size_t Network::first_sum_count() const {
@@ -498,7 +558,7 @@ void Network::finish_norm(Stage& stage, const std::vector<double>& sums, int gro
     stage.a.assign(l.out_channels, 1);
     stage.b.assign(l.out_channels, 0);
     stage.c.assign(l.out_channels, 0);
-    float* bias = parameters + stage.weight_count();
+    float* bias = parameters + stage.trained_weights();
     float* scale = bias + (l.bias ? l.out_channels : 0);
     for (int c = 0; c < l.out_channels; ++c) {
         double sum = 0, product = 0;
@@ -547,7 +607,7 @@ void Network::backward(const float* logits, float* parameters, float* x) {
         std::vector<double> sums((size_t)groups * 2 * stage.layer.in_channels);
         threads_.run(groups, [&](int group, int thread) {
             Scratch& scratch = scratch_[thread];
-            const size_t weights = stage.weight_count();
+            const size_t weights = stage.trained_weights();
             std::memset(scratch.weights.data(), 0, weights * kernels_.lanes * sizeof(float));
             if (i == 1 && fused) std::memset(scratch.fused_sums.data(), 0, first_sum_count() * kernels_.lanes * sizeof(float));
             for (int tile = group * tiles / groups; tile < (group + 1) * tiles / groups; ++tile) {
@@ -562,7 +622,7 @@ void Network::backward(const float* logits, float* parameters, float* x) {
             if (i == 1 && fused)
                 kernels_.add_lanes(first_sum_count(), scratch.fused_sums.data(), group_first_.data() + group * first_sum_count());
         });
-        if (stage.layer.operation == Operation::convolution) collect_gradients(stage, groups, at[i]);
+        if (stage.trained_weights()) collect_gradients(stage, groups, at[i]);
         if (i) finish_norm(stages_[i - 1], sums, groups, stage.layer.in_channels, at[i - 1]);
     }
     if (fused) collect_first_gradients(groups, at[0]);

@@ -11,15 +11,20 @@
 
 namespace stepladder {
 
-enum class Operation { convolution, max_pool, average_pool };
+enum class Operation { convolution, max_pool, average_pool, add, scale };
 
 // One layer and what is done to its output. A linear layer is a 1 x 1 convolution of a 1 x 1 image.
 struct Layer {
     Operation operation;
     int in_channels, in_height, in_width, out_channels, out_height, out_width;
-    int kernel, stride, padding;  // pooling: kernel = stride, no padding; average_pool of kernel 0: of all there is
+    // Pooling: kernel = stride, no padding; average_pool of kernel 0: of all there is. Joins (add, scale): `kernel` is the
+    // layer whose input is their second one.
+    int kernel, stride, padding;
     bool depthwise, bias, norm, relu;
     float dropout;
+    bool fixed;  // a convolution whose weights are not trained
+
+    bool joins() const { return operation == Operation::add || operation == Operation::scale; }
 };
 
 // The tensors of one convolution, as torch holds them; null where the layer has none.
@@ -81,7 +86,8 @@ class Network {
         std::vector<int> blocks, gradient_blocks, weight_blocks;
         std::vector<Span> columns;
         Walk walk, gradient_walk;
-        int rows_at_once;  // worked on while they are in the nearest cache
+        int rows_at_once;    // worked on while they are in the nearest cache
+        size_t last_join{};  // that what enters here is the second input of; 0: of none
 
         Ready trained, inferred;
         std::vector<float> gradient_weights;  // packed for the gradient's walk
@@ -90,21 +96,25 @@ class Network {
         std::vector<float> a, b, c;           // gradient of the output = a * gradient + b * output + c
         std::vector<float> means;             // `mean`, one for each channel of the next layer
         Buffer out;                           // of all tiles: what the operation gave
+        Buffer extra;                         // of all tiles: the gradient of what enters here that its joins have given
 
         double forward_seconds = 0, backward_seconds = 0;
 
         size_t in_size() const { return (size_t)layer.in_channels * layer.in_height * layer.in_width; }
         size_t out_size() const { return (size_t)layer.out_channels * layer.out_height * layer.out_width; }
         size_t weight_count() const;
+        size_t trained_weights() const { return layer.fixed ? 0 : weight_count(); }
         size_t parameter_count() const;
     };
     // What one thread works in.
     struct Scratch {
-        Buffer first, second;  // one vector a channel
-        Buffer weights;        // one vector a weight
-        Buffer in, out;        // one tile: what enters the layer at hand, and its output (infer) or that output's gradient
-        Buffer fused;          // one tile: the gradient of the first layer's activation (see first_rows)
-        Buffer fused_sums;     // one vector for each sum of `first_rows`
+        Buffer first, second;      // one vector a channel
+        Buffer weights;            // one vector a weight
+        Buffer in, out;            // one tile: what enters the layer at hand, and its output (infer) or that output's gradient
+        Buffer fused;              // one tile: the gradient of the first layer's activation (see first_rows)
+        Buffer fused_sums;         // one vector for each sum of `first_rows`
+        Buffer source;             // one tile: the second input of a join
+        std::vector<Buffer> kept;  // one tile for each stage whose input joins need (infer)
     };
 
     void reserve(int tiles);
@@ -116,14 +126,18 @@ class Network {
                   Ready& ready) const;
     void activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to, int begin,
                   int end) const;
+    void unite(const Stage& stage, const float* in, const float* source, float* out) const;
     void operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums) const;
     void forward_tile(size_t number, int tile, Scratch& scratch, double* sums);
     void backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);
+    void join_backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);
+    GradientSums through(size_t number, int tile, Scratch& scratch) const;
     bool first_is_fused(bool to_input) const;
     size_t first_sum_count() const;
     void first_rows(int tile, Scratch& scratch, int from, int to) const;
     void collect_first_gradients(int groups, float* parameters) const;
-    const float* enter(size_t number, int tile, Scratch& scratch, int to, int& done) const;
+    const float* enter(size_t number, int tile, float* room, int to, int& done) const;
+    const float* enter(size_t number, int tile, float* room) const;
     void infer_tile(const float* x, int tile, int images, float* logits, Scratch& scratch);
     void collect_gradients(Stage& stage, int groups, float* parameters) const;
     void finish_norm(Stage& stage, const std::vector<double>& sums, int groups, int channels, float* parameters);

@@ -96,7 +96,7 @@ void differentiate(const Rows& rows, const float* a, const float* b, const float
 // The sums of one channel's gradients, kept in registers over its plane.
 struct Sums {
     V sum, product, mean, scale;
-    const V *x, *activation;
+    const V *x, *activation, *extra;
 
     Sums(const GradientSums& g, int channel, ptrdiff_t plane)
         : sum(((V*)g.sum)[channel]),
@@ -104,10 +104,12 @@ struct Sums {
           mean(broadcast(g.x ? g.mean[channel] : 0)),
           scale(broadcast(g.scale)),
           x(g.x ? (const V*)g.x + channel * plane : nullptr),
-          activation(g.activation ? (const V*)g.activation + channel * plane : nullptr) {}
+          activation(g.activation ? (const V*)g.activation + channel * plane : nullptr),
+          extra(g.extra ? (const V*)g.extra + channel * plane : nullptr) {}
 
     // The gradient to store at a place of the plane.
     INLINE V add(V gradient, ptrdiff_t at) {
+        if (extra) gradient += extra[at];
         V v = gradient * scale;
         if (activation) v = keep(activation[at] != V{}, v);
         sum += v;
@@ -175,13 +177,13 @@ struct Size {
     int height, width;
 };
 
-// Columns, and after the last row of windows rows, that no window covers have no gradient. `y` counts rows of windows.
-INLINE void clear_uncovered(const Rows& rows, Size window, int y, ptrdiff_t in_plane, ptrdiff_t in_width, V* plane) {
-    V* to = plane + y * window.height * in_width;
-    for (int i = 0; i < window.height; ++i, to += in_width)
-        for (ptrdiff_t x = rows.width * window.width; x < in_width; ++x) to[x] = V{};
+// Columns, and after the last row of windows rows, that no window covers have no gradient from it. `y` counts rows of windows.
+INLINE void pass_uncovered(const Rows& rows, Size window, int y, ptrdiff_t in_plane, ptrdiff_t in_width, V* plane, Sums& sums) {
+    ptrdiff_t row = y * window.height * in_width;
+    for (int i = 0; i < window.height; ++i, row += in_width)
+        for (ptrdiff_t x = rows.width * window.width; x < in_width; ++x) plane[row + x] = sums.add(V{}, row + x);
     if (y + 1 == rows.height)
-        for (; to < plane + in_plane; ++to) *to = V{};
+        for (; row < in_plane; ++row) plane[row] = sums.add(V{}, row);
 }
 
 void pool_gradient(const Rows& rows, int size, int in_height, int in_width, const float* gradient, const float* in, float* out,
@@ -198,7 +200,7 @@ void pool_gradient(const Rows& rows, int size, int in_height, int in_width, cons
                 for (int x = 0; x < rows.width; ++x) split_among_four(in_width, plane, from[x], row + x * 2, to, sums);
             else
                 for (int x = 0; x < rows.width; ++x) split_among(size, in_width, plane, from[x], row + x * size, to, sums);
-            clear_uncovered(rows, {size, size}, y, in_plane, in_width, to);
+            pass_uncovered(rows, {size, size}, y, in_plane, in_width, to, sums);
         }
         sums.save(g, c);
     }
@@ -243,7 +245,7 @@ void average_gradient(const Rows& rows, int size, int in_height, int in_width, c
                         to[at] = sums.add(each, at);
                     }
             }
-            clear_uncovered(rows, {window.height, window.width}, y, in_plane, in_width, to);
+            pass_uncovered(rows, {window.height, window.width}, y, in_plane, in_width, to, sums);
         }
         sums.save(g, c);
     }

@@ -12,8 +12,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stepladder import AvgPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, SpecError, data
-from stepladder.spec import Layer
+from stepladder import (
+    AvgPool,
+    BlurPool,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    MaxPool,
+    Network,
+    Residual,
+    SpecError,
+    data,
+)
+from stepladder.spec import Join, Layer, Shape
 
 # The same examples every time, however slow and busy the machine is.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -56,17 +69,20 @@ def small_network() -> Network:
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Network:
-    """Valid networks of up to five convolutions and poolings, with each kind of head, on small images of any shape."""
-    shape: tuple[int, ...] = (draw(st.integers(1, 4)), draw(st.integers(3, 12)), draw(st.integers(3, 12)))
-    image, layers = (shape[0], shape[1], shape[2]), list[Layer]()
+def networks(draw: st.DrawFn, excitation: bool = True) -> Network:
+    """Valid networks of up to five convolutions, poolings and joins, with each kind of head, on small images of any shape;
+    without Excite on request."""
+    image = (draw(st.integers(1, 4)), draw(st.integers(3, 12)), draw(st.integers(3, 12)))
+    layers, shapes = list[Layer](), list[Shape]([image])
     for _ in range(draw(st.integers(0, 5))):
-        layer = draw(_convolutions(shape[0]) | _poolings())
-        try:
-            shape = layer.output(shape)
-        except SpecError:
-            break  # the window no longer fits: on to the head
-        layers.append(layer)
+        ends = [end for end in joins(shapes) if excitation or not isinstance(end[-1], Excite)]
+        joined = bool(ends) and draw(st.integers(0, 3)) == 3
+        for layer in draw(st.sampled_from(ends) if joined else one_layer(shapes[-1][0])):
+            try:
+                shapes.append(shape_after(layer, shapes))
+            except SpecError:
+                break  # the window no longer fits
+            layers.append(layer)
     head = draw(st.sampled_from(["pooled", "flat", "hidden"]))
     if head == "pooled":
         layers += [Conv(3, kernel=1, norm=None, activation=None), GlobalAvgPool()]
@@ -75,6 +91,22 @@ def networks(draw: st.DrawFn) -> Network:
     else:
         layers += [GlobalAvgPool(), Linear(5, activation="relu"), Linear(3)]
     return Network(layers, input=image, classes=3)
+
+
+def joins(shapes: Sequence[Shape]) -> list[list[Layer]]:
+    """Layers that end in a join and can follow those between `shapes`."""
+    backs = [back for back in range(1, len(shapes)) if shapes[-1 - back] == shapes[-1]]
+    residuals: list[list[Layer]] = [[Residual(back, activation)] for back in backs for activation in ("relu", None)]
+    return [*residuals, [GlobalAvgPool(), Linear(2, activation="relu"), Linear(shapes[-1][0]), Excite(3)]]
+
+
+def shape_after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    """Of a layer that follows those between `shapes`."""
+    return layer.join(shapes[-1], shapes[-1 - layer.layers]) if isinstance(layer, Join) else layer.output(shapes[-1])
+
+
+def one_layer(channels: int) -> st.SearchStrategy[list[Layer]]:
+    return (_convolutions(channels) | _poolings()).map(lambda layer: [layer])
 
 
 def _convolutions(channels: int) -> st.SearchStrategy[Layer]:
@@ -99,4 +131,5 @@ def _convolutions(channels: int) -> st.SearchStrategy[Layer]:
 
 def _poolings() -> st.SearchStrategy[Layer]:
     sizes, strides = st.integers(2, 3), st.none() | st.integers(1, 3)
-    return st.builds(MaxPool, sizes, strides, st.integers(0, 1)) | st.builds(AvgPool, sizes, strides)
+    poolings = st.builds(MaxPool, sizes, strides, st.integers(0, 1)) | st.builds(AvgPool, sizes, strides)
+    return poolings | st.builds(BlurPool, st.sampled_from([3, 5]), st.integers(1, 3))

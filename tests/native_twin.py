@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from conftest import joins, shape_after
 from hypothesis import reject
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stepladder import AvgPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
+from stepladder import AvgPool, BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network
 from stepladder.engine import native, plain
-from stepladder.spec import Layer
+from stepladder.spec import Layer, Shape
 from stepladder.streams import stream
 
 # Drawn networks
@@ -28,17 +29,21 @@ from stepladder.streams import stream
 
 @st.composite
 def networks(draw: st.DrawFn, norms: bool = True) -> Network:
-    """Up to five convolutions and poolings on images of any shape, then up to two linear layers; without norms and the
-    divisions of average pooling on request."""
+    """Up to five convolutions, poolings and joins on images of any shape, then up to two linear layers; without norms and
+    what divides on request."""
     image: tuple[int, int, int] = draw(st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 20)))
     layers: list[Layer] = []
-    shape: tuple[int, ...] = image
+    shapes: list[Shape] = [image]
     for _ in range(draw(st.integers(0, 5))):
-        layers.append(draw(_convolutions(shape, norms) | _convolutions(shape, norms) | _poolings(shape, norms)))
-        shape = layers[-1].output(shape)
+        ends = [end for end in joins(shapes) if norms or not isinstance(end[-1], Excite)]
+        kind = draw(st.sampled_from(["convolution", "convolution", "pooling", *["join"] * bool(ends)]))
+        found = {"convolution": _convolutions(shapes[-1], norms), "pooling": _poolings(shapes[-1], norms)}
+        for layer in draw(st.sampled_from(ends)) if kind == "join" else [draw(found[kind])]:
+            layers.append(layer)
+            shapes.append(shape_after(layer, shapes))
     flattening: list[Layer] = [GlobalAvgPool(), Flatten()] if norms else [Flatten()]
     layers.append(draw(st.sampled_from(flattening)))
-    (features,) = layers[-1].output(shape)
+    (features,) = shape_after(layers[-1], shapes)
     linear = st.builds(Linear, st.integers(2, 20), bias=st.booleans(), activation=st.sampled_from(["relu", None]))
     for layer in draw(st.lists(linear, min_size=0 if 2 <= features <= 100 else 1, max_size=2)):
         layers.append(layer)
@@ -66,7 +71,8 @@ def _convolutions(draw: st.DrawFn, shape: Sequence[int], norms: bool) -> Layer:
 
 def _poolings(shape: Sequence[int], averages: bool) -> st.SearchStrategy[Layer]:
     sizes = st.integers(1, min(3, *shape[1:]))
-    return st.builds(MaxPool, sizes) | st.builds(AvgPool, sizes) if averages else st.builds(MaxPool, sizes)
+    blurs = st.builds(BlurPool, st.sampled_from([3, 5] if min(shape[1:]) > 1 else [3]), st.integers(1, 2))
+    return st.builds(MaxPool, sizes) | st.builds(AvgPool, sizes) | blurs if averages else st.builds(MaxPool, sizes)
 
 
 @st.composite
@@ -114,7 +120,7 @@ class Masked(nn.Module):
         return x * self.kept.view(x.shape) / (1 - self.share) if self.training else x
 
 
-def twin(network: Network, seed: int, dtype: torch.dtype, masks: Sequence[Masked] = ()) -> nn.Sequential:
+def twin(network: Network, seed: int, dtype: torch.dtype, masks: Sequence[Masked] = ()) -> plain.Chain:
     """The plain module in a precision, with `masks` in place of its dropout."""
     module = plain.build(network, 0.5 if masks else 0.0, torch.Generator())
     prepare(module, seed)
@@ -171,9 +177,9 @@ def example(network: Network, images: int, masks: Sequence[Masked] = (), trainin
 
 
 @torch.no_grad()
-def _is_clear(single: nn.Sequential, double: nn.Sequential, x: Tensor, training: bool) -> bool:
+def _is_clear(single: plain.Chain, double: plain.Chain, x: Tensor, training: bool) -> bool:
     rough, exact = x, x.double()
-    for first, second in zip(single, double, strict=True):
+    for second, roughly, exactly in zip(double, single.through(rough), double.through(exact), strict=True):
         rounding = 8 * (rough - exact).abs().max()
         if isinstance(second, nn.ReLU) and _within(exact, rounding):
             return False
@@ -183,7 +189,7 @@ def _is_clear(single: nn.Sequential, double: nn.Sequential, x: Tensor, training:
             variance, mean = torch.var_mean(exact, (0, 2, 3), correction=0)
             if (mean.square() > 25 * variance).any():
                 return False
-        rough, exact = first(rough), second(exact)
+        rough, exact = roughly, exactly
     return True
 
 

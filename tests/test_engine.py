@@ -4,15 +4,16 @@ from conftest import networks
 from hypothesis import given
 from torch import Tensor, nn
 
-from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, engine, ladders
+from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, engine, ladders
 from stepladder.engine import plain
+from stepladder.spec import Layer
 from stepladder.streams import stream
 
 SKELETON = ladders.load("mnist").step("0").network
 A = ladders.load("mnist").step("A1").network
 
 
-def build(network: Network, dropout: float = 0.0) -> nn.Sequential:
+def build(network: Network, dropout: float = 0.0) -> plain.Chain:
     return plain.build(network, dropout, torch.Generator())
 
 
@@ -38,11 +39,9 @@ def test_the_module_has_the_networks_shapes_and_parameters(network: Network) -> 
 
 @given(networks())
 def test_the_module_passes_through_every_shape_that_the_network_tells(network: Network) -> None:
-    x, seen = torch.zeros(2, *network.input), [(2, *network.input)]
-    for module in build(network).eval():
-        x = module(x)
-        seen.append(tuple(x.shape))
-    assert {(2, *shape) for shape in network.shapes()} <= set(seen)
+    x = torch.zeros(2, *network.input)
+    seen = {x.shape, *(after.shape for after in build(network).eval().through(x))}
+    assert {(2, *shape) for shape in network.shapes()} <= seen
 
 
 def test_layers_are_named_by_kind_and_number() -> None:
@@ -71,6 +70,42 @@ def test_max_pooling_and_linear_layers_are_torchs() -> None:
     pooled = nn.functional.max_pool2d(x, 3, stride=2, padding=1).flatten(1)
     weight, bias = module.get_parameter("linear1.weight"), module.get_parameter("linear1.bias")
     torch.testing.assert_close(module(x), (pooled @ weight.T + bias).relu())
+
+
+def outcomes(network: Network, x: Tensor) -> dict[str, Tensor]:
+    """What each module makes of a batch, by its name."""
+    module = build(network).eval()
+    plain.initialise(module, seed=0)
+    return dict(zip(dict(module.named_children()), module.through(x), strict=True))
+
+
+def test_a_residual_sum_adds_what_entered_the_layers_before_it() -> None:
+    layers: list[Layer] = [Conv(4), Conv(4, padding=1), Conv(4, 1, activation=None), Residual(2), Conv(3), GlobalAvgPool()]
+    found = outcomes(Network(layers, (1, 6, 7), classes=3), torch.randn(3, 1, 6, 7, generator=stream(0)))
+    torch.testing.assert_close(found["relu3"], (found["norm3"] + found["relu1"]).relu())
+    assert list(found)[6:10] == ["conv3", "norm3", "sum1", "relu3"]
+
+
+def test_excitation_scales_each_channel_by_the_sigmoid_of_one_number() -> None:
+    layers: list[Layer] = [Conv(4), GlobalAvgPool(), Linear(2, activation="relu"), Linear(4), Excite(3), Conv(3), GlobalAvgPool()]
+    found = outcomes(Network(layers, (1, 6, 7), classes=3), torch.randn(3, 1, 6, 7, generator=stream(0)))
+    shares = 1 / (1 + torch.exp(-found["linear2"]))
+    for channel in range(4):
+        torch.testing.assert_close(found["scale1"][:, channel], found["relu1"][:, channel] * shares[:, channel, None, None])
+
+
+def test_blurring_is_a_binomial_filter_of_each_channel() -> None:
+    image = torch.zeros(1, 2, 5, 5)
+    image[0, 1, 2, 2] = 16
+    found = outcomes(Network([BlurPool(stride=1), GlobalAvgPool()], (2, 5, 5), classes=2), image)["blur1"]
+    assert found[0, 1].tolist() == [[0, 0, 0, 0, 0], [0, 1, 2, 1, 0], [0, 2, 4, 2, 0], [0, 1, 2, 1, 0], [0, 0, 0, 0, 0]]
+    assert not found[0, 0].any()
+    every_second = outcomes(Network([BlurPool(), GlobalAvgPool()], (2, 5, 5), classes=2), image)["blur1"]
+    assert torch.equal(every_second, found[:, :, ::2, ::2])
+
+
+def test_a_fixed_filter_is_no_part_of_the_weights() -> None:
+    assert not build(Network([BlurPool(), GlobalAvgPool()], (2, 5, 5), classes=2)).state_dict()
 
 
 # Initial weights

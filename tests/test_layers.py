@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, SpecError, ladders
+from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, SpecError, ladders
 from stepladder.spec import Layer
 
 HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
@@ -26,6 +26,12 @@ HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
         (MaxPool, {"kernel": 0}, "MaxPool(kernel=0, stride=None, padding=0): kernel is 0, expected a whole number of at least 1"),
         (MaxPool, {"stride": 0}, "stride is 0, expected a whole number of at least 1"),
         (MaxPool, {"padding": 2}, "MaxPool(kernel=2, stride=None, padding=2): padding is at most half the kernel (1), got 2"),
+        (BlurPool, {"kernel": 2}, "BlurPool(kernel=2, stride=2): kernel is 2, expected a whole number of at least 3"),
+        (BlurPool, {"kernel": 4}, "BlurPool(kernel=4, stride=2): kernel is 4, expected an odd number: the filter has a centre"),
+        (BlurPool, {"stride": 0}, "stride is 0, expected a whole number of at least 1"),
+        (Residual, {"layers": 0}, "Residual(layers=0, activation='relu'): layers is 0, expected a whole number of at least 1"),
+        (Residual, {"layers": 1, "activation": "gelu"}, "activation is 'gelu', expected one of 'relu', None"),
+        (Excite, {"layers": 1}, "Excite(layers=1): layers is 1, expected a whole number of at least 2"),
         (Linear, {"features": 0}, "Linear(features=0, bias=True, activation=None): features is 0, expected a whole number"),
         (Linear, {"features": 10, "activation": "tanh"}, "activation is 'tanh', expected one of 'relu', None"),
     ],
@@ -51,10 +57,18 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
         ([Flatten(), Flatten()], "layer 2, Flatten(): its input is flat (784 features)"),
         ([Flatten(), GlobalAvgPool()], "layer 2, GlobalAvgPool(): its input is flat (784 features)"),
         ([Conv(4), Conv(6, groups=4), *HEAD], "4 groups divide neither or only one of 4 input and 6 output channels"),
+        ([Conv(4), Residual(1), *HEAD], "layer 2, Residual(layers=1, activation='relu'): its input is 4 x 26 x 26, expected the "
+         "shape of what it is added to, 1 x 28 x 28"),
+        ([Conv(4), Residual(2), *HEAD], "it reaches back over 2 layers, expected at most the 1 before it"),
+        ([Conv(4), GlobalAvgPool(), Linear(3), Excite(2), *HEAD], "layer 4, Excite(layers=2): its input is 3, expected one number "
+         "for each of 4 channels of 4 x 26 x 26"),
+        ([Conv(4), GlobalAvgPool(), Linear(4), Linear(4), Excite(2)], "what entered the last 2 layers is flat (4 features), "
+         "expected channels to scale"),
         ([Conv(4), GlobalAvgPool()], "GlobalAvgPool(): the network ends in 4 numbers, expected one for each of 10 classes"),
         ([Conv(10)], "the network ends in 10 x 26 x 26 numbers, expected one for each of 10 classes"),
         ([], "Network: it has no layers"),
-        ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, AvgPool, GlobalAvgPool, Flatten, Linear"),
+        ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, AvgPool, BlurPool, GlobalAvgPool, Flatten, "
+         "Linear, Residual, Excite"),
     ],
 )  # fmt: skip
 def test_a_network_that_does_not_fit_is_refused_with_the_layer_named(layers: list[Layer], message: str) -> None:

@@ -10,13 +10,20 @@ from native_twin import assert_agrees, batches, distance, example, networks, out
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, ladders
+from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, ladders
 from stepladder.engine import native, plain
 from stepladder.streams import stream
 
 MIXED = Network(
     [MaxPool(2), Conv(6, 5, padding=2, bias=True), Conv(6, 3, 2, groups=6, padding=1), Conv(7, norm=None), Flatten(), Linear(10)],
     input=(2, 21, 18),
+)
+JOINED = Network(
+    [
+        *(Conv(6), BlurPool(), Conv(6, padding=1), Conv(6, padding=1, activation=None), Residual(2)),
+        *(GlobalAvgPool(), Linear(3, activation="relu"), Linear(6), Excite(3), Conv(10), GlobalAvgPool()),
+    ],
+    input=(1, 14, 13),
 )
 
 
@@ -158,9 +165,12 @@ def losses(module: nn.Module, network: Network, images: int = 32) -> Tensor:
     return torch.stack(found)
 
 
-@pytest.mark.parametrize("name", ["A1", "B1", "mixed"])
-def test_ten_training_steps_end_where_the_plain_module_ends(name: str) -> None:
-    network = MIXED if name == "mixed" else ladders.load("mnist").step(name).network
+@pytest.mark.parametrize(
+    "network",
+    [MIXED, JOINED, *(ladders.load("mnist").step(name).network for name in ("A1", "B1"))],
+    ids=["mixed", "joined", "A", "B"],
+)
+def test_ten_training_steps_end_where_the_plain_module_ends(network: Network) -> None:
     module, expected = build(network), plain.build(network, 0.0, torch.Generator())
     prepare(expected, 0)
     assert distance(losses(module, network), losses(expected, network)) < 1e-4

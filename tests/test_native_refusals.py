@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stepladder import AvgPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
+from stepladder import AvgPool, BlurPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
 from stepladder.engine import native, plain
 from stepladder.engine.native import EngineError
 from stepladder.spec import Layer
@@ -83,6 +83,7 @@ def test_a_parameter_or_buffer_that_does_not_fit_is_named(
         (MaxPool(3, stride=2), "windows do not overlap"),
         (MaxPool(2, stride=3), "windows do not overlap"),
         (AvgPool(3, stride=2), "windows do not overlap"),
+        (BlurPool(3, stride=3), "strides of 1 and 2"),
         (MaxPool(2, padding=1), "windows do not overlap and are not padded"),
     ],
 )

@@ -6,8 +6,9 @@ import pytest
 import stepladder
 
 PUBLIC = [
-    "EMA", "AdamW", "Affine", "AvgPool", "Budget", "Conv", "Cosine", "Erasing", "Flatten", "GlobalAvgPool", "Ladder", "Linear",
-    "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "SpecError", "Step", "StepLR",
+    "EMA", "AdamW", "Affine", "AvgPool", "BlurPool", "Budget", "Conv", "Cosine", "Erasing", "Excite", "Flatten",
+    "GlobalAvgPool", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "Residual", "SpecError", "Step",
+    "StepLR",
 ]  # fmt: skip
 
 

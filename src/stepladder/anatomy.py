@@ -11,7 +11,21 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from stepladder.spec import AvgPool, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape, UserError
+from stepladder.spec import (
+    AvgPool,
+    BlurPool,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    Residual,
+    Shape,
+    UserError,
+)
 
 Size = int | tuple[int, int]
 """One number, or (height, width) where they differ."""
@@ -144,40 +158,73 @@ def row(operation: str, before: Shape, after: Shape, window: Window | None, coun
     )  # fmt: skip
 
 
+def over(field: Sequence[Reach], shape: Shape, size: Pair) -> list[Reach]:
+    """The reaches of a map of `shape` when spread over one of `size`; flat features see what all positions they came from see."""
+    if len(shape) == 1:
+        return [reach.through_all() for reach in field]
+    moves = [mine == whole for mine, whole in zip(shape[1:], size, strict=True)]
+    return [replace(reach, jump=(reach.jump[0] * moves[0], reach.jump[1] * moves[1])) for reach in field]
+
+
 def anatomy(network: Network) -> list[Row]:
-    """One row per layer, in order; norm, activation and bias belong to the row of their layer."""
+    """One row per layer, in order; norm, activation and bias belong to the row of their layer. Of the inputs of a join the
+    largest is shown."""
     rows: list[Row] = []
     shapes = network.shapes()
-    reach = Reach()
-    for layer, before, after in zip(network.layers, shapes, shapes[1:], strict=False):
-        operation, window, following = _pass(layer, before, reach)
+    fields: list[tuple[Reach, ...]] = [(Reach(),)]
+    for number, (layer, before, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
+        field = fields[-1]
+        if isinstance(layer, Residual | Excite):
+            own = before if isinstance(layer, Residual) else (*before, 1, 1)
+            branches = [(own, field), (shapes[number - layer.layers], fields[number - layer.layers])]
+            operation, window, following = "add" if isinstance(layer, Residual) else "mul", None, _joined(branches, _size(after))
+            before, field = max(branches, key=lambda branch: (prod(branch[0]), widest(branch[1]).size))
+        else:
+            operation, window, following = _pass(layer, before, after, field)
         counts = layer.parameters(before), _macs(layer, before, after)
-        rows.append(row(operation, before, after, window, counts, (reach, following)))
-        reach = following
+        rows.append(row(operation, before, after, window, counts, (widest(field), widest(following))))
+        fields.append(following)
     return rows
 
 
-def _pass(layer: Layer, before: Shape, reach: Reach) -> tuple[str, Window | None, Reach]:
-    """What the layer is called, its window, and the reach after it."""
+def _size(shape: Shape) -> Pair:
+    return (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+
+
+def _joined(branches: Sequence[tuple[Shape, tuple[Reach, ...]]], size: Pair) -> tuple[Reach, ...]:
+    """The field of a join of these branches (shape and field), spread over a map of `size`."""
+    return union([reach for shape, field in branches for reach in over(field, shape, size)], size)
+
+
+def _pass(layer: Layer, before: Shape, after: Shape, field: tuple[Reach, ...]) -> tuple[str, Window | None, tuple[Reach, ...]]:
+    """What a layer of one input is called, its window, and the field after it."""
     if isinstance(layer, Linear):
-        return "linear", None, reach.through_all()
+        return "linear", None, union(over(field, before, (1, 1)), (1, 1))
     if isinstance(layer, Flatten):
-        return "flatten", None, replace(reach, spread=(before[1], before[2]))
+        return "flatten", None, tuple(replace(reach, spread=(before[1], before[2])) for reach in field)
     if isinstance(layer, Conv):
-        operation, window = "conv", Window(*((side, side) for side in (layer.kernel, layer.stride, layer.padding)))
+        operation, window = "conv", _square(layer.kernel, layer.stride, layer.padding)
     elif isinstance(layer, MaxPool):
-        operation, window = "maxpool", Window(*((side, side) for side in (layer.kernel, layer.step, layer.padding)))
+        operation, window = "maxpool", _square(layer.kernel, layer.step, layer.padding)
     elif isinstance(layer, AvgPool):
-        operation, window = "avgpool", Window((layer.kernel, layer.kernel), (layer.step, layer.step))
+        operation, window = "avgpool", _square(layer.kernel, layer.step, 0)
+    elif isinstance(layer, BlurPool):
+        operation, window = "fixed conv", _square(layer.kernel, layer.stride, layer.padding)
     elif isinstance(layer, GlobalAvgPool):
         operation, window = "global average pool", Window((before[1], before[2]))
-    return operation, window, reach.through(window)
+    return operation, window, union([reach.through(window) for reach in field], _size(after))
+
+
+def _square(kernel: int, stride: int, padding: int) -> Window:
+    return Window((kernel, kernel), (stride, stride), (padding, padding))
 
 
 def _macs(layer: Layer, before: Shape, after: Shape) -> int:
     """Multiplications of an input by a weight, for one image."""
     if isinstance(layer, Conv):
         return prod(after) * before[0] // layer.groups * layer.kernel**2
+    if isinstance(layer, BlurPool):
+        return prod(after) * layer.kernel**2
     return prod(before) * prod(after) if isinstance(layer, Linear) else 0
 
 

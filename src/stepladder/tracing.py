@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, fx, nn
 
-from stepladder.anatomy import Pair, Reach, Row, Window, row, union, widest
+from stepladder.anatomy import Pair, Reach, Row, Window, over, row, union, widest
 from stepladder.spec import Shape, UserError
 
 BATCH = 7  # unlike most sizes of layers, so that a reshape that mixes up images does not go unseen
@@ -126,11 +126,8 @@ class _Value(NamedTuple):
         return (self.shape[1], self.shape[2]) if len(self.shape) == 3 else (1, 1)
 
     def over(self, size: Pair) -> list[Reach]:
-        """The reaches when spread over a map of `size`; flat features see what all positions that they came from see."""
-        if len(self.shape) == 1:
-            return [reach.through_all() for reach in self.field]
-        moves = [mine == whole for mine, whole in zip(self.size, size, strict=True)]
-        return [replace(reach, jump=(reach.jump[0] * moves[0], reach.jump[1] * moves[1])) for reach in self.field]
+        """The reaches when spread over a map of `size`."""
+        return over(self.field, self.shape, size)
 
 
 class _Reader:
@@ -210,8 +207,10 @@ class _Reader:
         if name.startswith("expand"):
             return source._replace(it=after.it, field=union(source.over(after.size), after.size))
         operation, window = _window(name, given, before, after.shape)
+        if operation == "conv" and not self._weights(node):
+            operation = "fixed conv"
         after = after._replace(field=union([reach.through(window) for reach in source.field], after.size))
-        macs = prod(after.shape) * given["weight"][0].numel() if operation == "conv" else 0
+        macs = prod(after.shape) * given["weight"][0].numel() if operation.endswith("conv") else 0
         return self._add(node, operation, source, after, window, macs)
 
     def _add(self, node: fx.Node, name: str, source: _Value, after: _Value, window: Window | None = None, macs: int = 0) -> _Value:

@@ -16,7 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from stepladder.engine import plain
-from stepladder.spec import AvgPool, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, UserError
+from stepladder.spec import (
+    AvgPool,
+    BlurPool,
+    Conv,
+    Flatten,
+    GlobalAvgPool,
+    Join,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    Residual,
+    UserError,
+)
 
 
 class EngineError(UserError):
@@ -172,17 +185,23 @@ class _Pass(torch.autograd.Function):
 def _layers(network: Network, dropout: float) -> list[Any]:
     """The compiled engine's layers; raises EngineError for one that it does not know."""
     make = extension().layer
-    layers = []
-    shape: tuple[int, ...] = network.input
-    for number, layer in enumerate(network.layers):
-        after = layer.output(shape) if not isinstance(layer, Linear) else (layer.features,)
+    layers: list[Any] = []
+    shapes = network.shapes()
+    entered = []  # for each layer of the network, the engine's layer that takes the same input
+    for number, (layer, shape, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
+        entered.append(len(layers))
         share = dropout if plain.drops_after(network, number) else 0.0
-        out = (*after, 1, 1)[:3]
+        into, out = (*shape, 1, 1)[:3], (*after, 1, 1)[:3]
         if isinstance(layer, Conv):
             _check_conv(number, layer, shape[0])
             depthwise = 1 < layer.groups == shape[0]
             has = [depthwise, layer.bias, layer.norm is not None, layer.activation is not None]
-            layers.append(make("convolution", shape, out, (layer.kernel, layer.stride, layer.padding), has, share))
+            layers.append(make("convolution", into, out, (layer.kernel, layer.stride, layer.padding), has, share))
+        elif isinstance(layer, BlurPool):
+            if layer.stride > 2:
+                raise _unknown(number, layer, "strides of 1 and 2")
+            window = (layer.kernel, layer.stride, layer.padding)
+            layers.append(make("fixed_convolution", into, out, window, [True, False, False, False], share))
         elif isinstance(layer, Linear):
             flat = (prod(shape), 1, 1)
             layers.append(make("convolution", flat, out, (1, 1, 0), [False, layer.bias, False, layer.activation is not None], 0.0))
@@ -190,12 +209,17 @@ def _layers(network: Network, dropout: float) -> list[Any]:
             if layer.step != layer.kernel or (isinstance(layer, MaxPool) and layer.padding):
                 raise _unknown(number, layer, "pooling whose windows do not overlap and are not padded")
             kind = "max_pool" if isinstance(layer, MaxPool) else "average_pool"
-            layers.append(make(kind, shape, out, (layer.kernel, layer.kernel, 0), [False] * 4, share))
+            layers.append(make(kind, into, out, (layer.kernel, layer.kernel, 0), [False] * 4, share))
         elif isinstance(layer, GlobalAvgPool):
-            layers.append(make("average_pool", shape, out, (0, 0, 0), [False] * 4, 0.0))  # one window: all
-        shape = out  # Flatten: nothing is done, a tile's memory is flat already
+            layers.append(make("average_pool", into, out, (0, 0, 0), [False] * 4, 0.0))  # one window: all
+        elif isinstance(layer, Join):
+            kind, relu = ("add", layer.activation is not None) if isinstance(layer, Residual) else ("scale", False)
+            source = entered[number - layer.layers]
+            layers.append(make(kind, into, out, (source, 0, 0), [False, False, False, relu], 0.0))
+        # Flatten: nothing is done, a tile's memory is flat already
     if not layers:  # nothing but Flatten: an average over one pixel, which does nothing either
-        layers.append(make("average_pool", shape, shape, (1, 1, 0), [False] * 4, 0.0))
+        out = (*shapes[-1], 1, 1)[:3]
+        layers.append(make("average_pool", out, out, (1, 1, 0), [False] * 4, 0.0))
     return layers
 
 
@@ -232,19 +256,20 @@ class _Slot(NamedTuple):
 def _slots(module: nn.Sequential, network: Network) -> list[list[_Slot | None]]:
     """For each layer of the engine weight, bias, scale, shift, mean, variance and batches; None where it has none."""
     found = []
-    count = {"conv": 0, "norm": 0, "linear": 0}
+    count = {"conv": 0, "norm": 0, "linear": 0, "blur": 0}
 
     def slots(kind: str | None, *names: str) -> list[_Slot | None]:
         if not kind:
             return [None] * len(names)
         count[kind] += 1
         child = f"{kind}{count[kind]}"
-        tensors = ((name, getattr(module.get_submodule(child), name)) for name in names)
+        tensors = ((name, getattr(module.get_submodule(child), name, None)) for name in names)
         return [None if tensor is None else _Slot(child, name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors]
 
     for layer in network.layers:
         if not isinstance(layer, Flatten):
-            own = "conv" if isinstance(layer, Conv) else "linear" if isinstance(layer, Linear) else None
+            kinds: dict[type, str] = {Conv: "conv", Linear: "linear", BlurPool: "blur"}
+            own = kinds.get(type(layer))
             norm = "norm" if isinstance(layer, Conv) and layer.norm else None
             statistics = ("running_mean", "running_var", "num_batches_tracked")
             found.append([*slots(own, "weight", "bias"), *slots(norm, "weight", "bias", *statistics)])

@@ -1,13 +1,15 @@
 """A network as a plain torch module: `engine="torch"`, and the twin that other engines are compared with."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from math import prod
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from stepladder.augment import normalise, resample
-from stepladder.spec import AvgPool, Conv, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
+from stepladder.spec import AvgPool, BlurPool, Conv, Excite, GlobalAvgPool, Join, Layer, Linear, MaxPool, Network, Residual, Shape
 from stepladder.streams import stream
 
 
@@ -31,7 +33,58 @@ class Dropout(nn.Module):
         return str(self.share)
 
 
-def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Sequential:
+class Blur(nn.Module):
+    """A fixed filter over every channel: the outer product of `weights`, of odd length, with itself; zeros on the border."""
+
+    def __init__(self, channels: int, weights: list[float], stride: int) -> None:
+        super().__init__()
+        self.channels, self.stride, self.padding = channels, stride, len(weights) // 2
+        line = torch.tensor(weights)
+        self.register_buffer("weight", torch.outer(line, line).expand(channels, 1, -1, -1).contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, height, width), every `stride`-th row and column of it filtered."""
+        return F.conv2d(x, self.get_buffer("weight"), stride=self.stride, padding=self.padding, groups=self.channels)
+
+
+class Sum(nn.Module):
+    """Of two tensors of one shape."""
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """The same shape."""
+        return x + source
+
+
+class Scale(nn.Module):
+    """Each channel of `source` (n, channels, height, width) times the sigmoid of x (n, channels)."""
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """The shape of `source`."""
+        return torch.sigmoid(x)[:, :, None, None] * source
+
+
+class Chain(nn.Sequential):
+    """Modules in order; those that `sources` names are also given what entered an earlier one, by its name."""
+
+    def __init__(self, modules: "OrderedDict[str, nn.Module]", sources: dict[str, str]) -> None:
+        super().__init__(modules)
+        self.sources = sources
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of a float32 batch (n, channels, height, width)."""
+        return deque(self.through(x), maxlen=1).pop()
+
+    def through(self, x: Tensor) -> Iterator[Tensor]:
+        """What each module makes of a batch, in turn."""
+        entered = {}
+        for name, module in self.named_children():
+            if name in self.sources.values():
+                entered[name] = x
+            x = module(x, entered[self.sources[name]]) if name in self.sources else module(x)
+            yield x
+
+
+def build(network: Network, dropout: float, generator: torch.Generator) -> Chain:
     """The plain torch module of a network; parameters as torch initialises them (draw them with `initialise`).
 
     Layers are named by kind and number: conv1, norm1, relu1, pool1, dropout1, conv2, ...
@@ -39,17 +92,23 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Se
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     shapes = network.shapes()
     count: dict[str, int] = {}
+    begins: list[str] = []  # the name of each layer's first module
+    sources = {}
 
     def add(kind: str, module: nn.Module) -> None:
         count[kind] = count.get(kind, 0) + 1
         modules[f"{kind}{count[kind]}"] = module
 
     for number, (layer, before) in enumerate(zip(network.layers, shapes, strict=False)):
+        so_far = len(modules)
         for kind, module in _modules(layer, before):
             add(kind, module)
+        begins.append(list(modules)[so_far])
+        if isinstance(layer, Join):
+            sources[begins[number]] = begins[number - layer.layers]
         if dropout and drops_after(network, number):
             add("dropout", Dropout(dropout, generator))
-    return nn.Sequential(modules)
+    return Chain(modules, sources)
 
 
 def use_threads(count: int) -> None:
@@ -76,6 +135,12 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
         return [("pool", nn.MaxPool2d(layer.kernel, layer.step, layer.padding))]
     if isinstance(layer, AvgPool):
         return [("pool", nn.AvgPool2d(layer.kernel, layer.step))]
+    if isinstance(layer, BlurPool):
+        return [("blur", Blur(before[0], layer.weights, layer.stride))]
+    if isinstance(layer, Residual):
+        return [("sum", Sum()), *(relu if layer.activation else [])]
+    if isinstance(layer, Excite):
+        return [("scale", Scale())]
     if isinstance(layer, GlobalAvgPool):
         return [("average", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
     if isinstance(layer, Linear):
@@ -88,10 +153,10 @@ def drops_after(network: Network, number: int) -> bool:
     """Whether dropout follows this layer: an activated convolution, or the pooling directly after one."""
     layer = network.layers[number]
     after = network.layers[number + 1] if number + 1 < len(network.layers) else None
-    if isinstance(layer, MaxPool | AvgPool):
+    if isinstance(layer, MaxPool | AvgPool | BlurPool):
         layer = network.layers[number - 1] if number else layer
         return isinstance(layer, Conv) and layer.activation is not None
-    return isinstance(layer, Conv) and layer.activation is not None and not isinstance(after, MaxPool | AvgPool)
+    return isinstance(layer, Conv) and layer.activation is not None and not isinstance(after, MaxPool | AvgPool | BlurPool)
 
 
 def initialise(module: nn.Module, seed: int) -> None:

@@ -3,12 +3,26 @@
 from stepladder.spec.check import SpecError, UserError
 from stepladder.spec.data import to_data
 from stepladder.spec.ladder import CONCEPTS, Budget, Change, Ladder, Step
-from stepladder.spec.layers import AvgPool, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, Network, Shape
+from stepladder.spec.layers import (
+    AvgPool,
+    BlurPool,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    Join,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    Residual,
+    Shape,
+)
 from stepladder.spec.recipe import EMA, AdamW, Affine, Erasing, Recipe
 from stepladder.spec.schedules import Cosine, LinearDecay, OneCycle, Schedule, StepLR
 
 __all__ = [
-    "CONCEPTS", "EMA", "AdamW", "Affine", "AvgPool", "Budget", "Change", "Conv", "Cosine", "Erasing", "Flatten", "GlobalAvgPool",
-    "Ladder", "Layer", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "Schedule", "Shape", "SpecError",
-    "Step", "StepLR", "UserError", "to_data",
+    "CONCEPTS", "EMA", "AdamW", "Affine", "AvgPool", "BlurPool", "Budget", "Change", "Conv", "Cosine", "Erasing", "Excite",
+    "Flatten", "GlobalAvgPool", "Join", "Ladder", "Layer", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe",
+    "Residual", "Schedule", "Shape", "SpecError", "Step", "StepLR", "UserError", "to_data",
 ]  # fmt: skip

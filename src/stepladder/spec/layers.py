@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import comb, prod
 from typing import Literal, get_args
 
 from stepladder.spec.check import SpecError, one_of, whole
 
 Shape = tuple[int, ...]
 """(channels, height, width) of an image, or (features,) once it is flat."""
+
+
+def _text(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _image(layer: object, shape: Shape) -> tuple[int, int, int]:
@@ -123,6 +127,42 @@ class AvgPool:
 
 
 @dataclass(frozen=True)
+class BlurPool:
+    """Anti-aliased downsampling: every channel through a fixed binomial filter of `kernel` x `kernel`, then every `stride`-th
+    row and column (Zhang 2019, "Making convolutional networks shift-invariant again"; zeros on the border, where the paper
+    mirrors). Behind `MaxPool(kernel, stride=1)` it is the paper's MaxBlurPool, behind a convolution its ConvBlurPool.
+    """
+
+    kernel: int = 3
+    stride: int = 2
+
+    def __post_init__(self) -> None:
+        whole(self, "kernel", least=3)
+        whole(self, "stride", least=1)
+        if self.kernel % 2 == 0:
+            raise SpecError(f"{self}: kernel is {self.kernel}, expected an odd number: the filter has a centre")
+
+    @property
+    def padding(self) -> int:
+        """Zeros on each side: half the kernel."""
+        return self.kernel // 2
+
+    @property
+    def weights(self) -> list[float]:
+        """The filter along one axis: binomial coefficients, as shares of their sum. Its outer product is the filter."""
+        return [comb(self.kernel - 1, place) / 2 ** (self.kernel - 1) for place in range(self.kernel)]
+
+    def output(self, shape: Shape) -> Shape:
+        """Shape after this layer; raises SpecError where it does not fit."""
+        channels, height, width = _image(self, shape)
+        return (channels, *_window((height, width), self.kernel, self.stride, self.padding))
+
+    def parameters(self, shape: Shape) -> int:
+        """None are trained."""
+        return 0
+
+
+@dataclass(frozen=True)
 class GlobalAvgPool:
     """The mean of each channel: (channels, height, width) becomes (channels,)."""
 
@@ -164,9 +204,7 @@ class Linear:
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
         if len(shape) != 1:
-            raise SpecError(
-                f"its input is {' x '.join(map(str, shape))}, expected flat features: put GlobalAvgPool() or Flatten() before it"
-            )
+            raise SpecError(f"its input is {_text(shape)}, expected flat features: put GlobalAvgPool() or Flatten() before it")
         return (self.features,)
 
     def parameters(self, shape: Shape) -> int:
@@ -174,7 +212,64 @@ class Linear:
         return self.features * (shape[0] + self.bias)
 
 
-Layer = Conv | MaxPool | AvgPool | GlobalAvgPool | Flatten | Linear
+@dataclass(frozen=True)
+class Residual:
+    """Adds to its input what entered the last `layers` layers, then ReLU unless `activation=None` (He et al. 2016, with the
+    identity as shortcut: both have one shape).
+
+    `[Conv(8, padding=1), Conv(8, padding=1, activation=None), Residual(2)]` is the paper's block on 8 channels.
+    """
+
+    layers: int
+    activation: Literal["relu"] | None = "relu"
+
+    def __post_init__(self) -> None:
+        whole(self, "layers", least=1)
+        one_of(self, "activation", ("relu", None))
+
+    def join(self, shape: Shape, source: Shape) -> Shape:
+        """Shape after this layer, from that of its input and of what entered the last `layers`; SpecError where they differ."""
+        if shape != source:
+            raise SpecError(f"its input is {_text(shape)}, expected the shape of what it is added to, {_text(source)}")
+        return shape
+
+    def parameters(self, shape: Shape) -> int:
+        """None are trained."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Excite:
+    """Multiplies each channel of what entered the last `layers` layers by the sigmoid of its input, one number a channel:
+    the end of a squeeze-and-excitation (Hu, Shen and Sun 2018).
+
+    `[GlobalAvgPool(), Linear(4, activation="relu"), Linear(16), Excite(3)]` is the paper's block on 16 channels, reduced to 4.
+    """
+
+    layers: int
+
+    def __post_init__(self) -> None:
+        whole(self, "layers", least=2)
+
+    def join(self, shape: Shape, source: Shape) -> Shape:
+        """Shape after this layer, from that of its input and of what entered the last `layers`; SpecError where they do not fit."""
+        if len(source) != 3:
+            raise SpecError(
+                f"what entered the last {self.layers} layers is flat ({source[0]} features), expected channels to scale"
+            )
+        if shape != source[:1]:
+            raise SpecError(f"its input is {_text(shape)}, expected one number for each of {source[0]} channels of {_text(source)}")
+        return source
+
+    def parameters(self, shape: Shape) -> int:
+        """None are trained."""
+        return 0
+
+
+Join = Residual | Excite
+"""Layers that have a second input: what entered an earlier layer."""
+
+Layer = Conv | MaxPool | AvgPool | BlurPool | GlobalAvgPool | Flatten | Linear | Join
 
 
 @dataclass(frozen=True)
@@ -195,7 +290,7 @@ class Network:
             raise SpecError("Network: it has no layers")
         if (final := self.shapes()[-1]) != (self.classes,):
             raise SpecError(
-                f"layer {len(self.layers)}, {self.layers[-1]}: the network ends in {' x '.join(map(str, final))} "
+                f"layer {len(self.layers)}, {self.layers[-1]}: the network ends in {_text(final)} "
                 f"numbers, expected one for each of {self.classes} classes"
             )
 
@@ -207,7 +302,12 @@ class Network:
                 names = ", ".join(kind.__name__ for kind in get_args(Layer))
                 raise SpecError(f"layer {number} is {layer!r}, expected one of {names}")
             try:
-                shapes.append(layer.output(shapes[-1]))
+                if not isinstance(layer, Join):
+                    shapes.append(layer.output(shapes[-1]))
+                elif layer.layers < number:
+                    shapes.append(layer.join(shapes[-1], shapes[-1 - layer.layers]))
+                else:
+                    raise SpecError(f"it reaches back over {layer.layers} layers, expected at most the {number - 1} before it")
             except SpecError as error:
                 raise SpecError(f"layer {number}, {layer}: {error}") from None
         return shapes
