@@ -1,15 +1,35 @@
-"""From the end of the ladder `mnist` to 99.4 % held by every seed, with fewer than 8,000 parameters within 15 epochs.
+"""From the end of the ladder `mnist` to the summit: 99.4 % held by every seed, then a mean of 99.60 %, with fewer than 8,000
+parameters within 15 epochs.
 
-The network stays; only how it is trained changes. One-cycle rates with a peak of 0.1, weight decay of 5e-4 and rotation up
-to 10 degrees are known from others' single runs, which watched the test set; whether they are taken, and all else, was chosen
-on 10,000 training images kept back (`--holdout 10000`). Seeds 0 and 1 of the first four steps had been trained on all images
-when the last four steps were settled; their figures were not used.
+First only how the network is trained changes (C1 to C7), then the network (C8, C9), then the images (C10). One-cycle rates
+with a peak of 0.1, weight decay of 5e-4 and rotation up to 10 degrees are known from others' single runs, which watched the
+test set; whether they are taken, and all else, was chosen on 10,000 training images kept back (`--holdout 10000`). Seeds 0 and
+1 of the first four steps had been trained on all images when the next four were settled; their figures were not used. C8 to
+C10 were chosen the same way, on the images kept back, after the test figures of C7 were known.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from stepladder import EMA, Affine, Budget, Ladder, OneCycle
+from stepladder import EMA, Affine, BlurPool, Budget, Conv, GlobalAvgPool, Ladder, MaxPool, Network, OneCycle
 from stepladder.ladders.mnist import b4
+from stepladder.spec import Layer
+
+
+def separable(into: int, channels: int, padding: int = 0) -> list[Layer]:
+    """A depthwise convolution, then a 1 x 1 convolution to `channels` (Howard et al. 2017, without the norm between the two)."""
+    depthwise = Conv(into, groups=into, padding=padding, norm=None, activation=None)
+    return [depthwise, Conv(channels, kernel=1)]
+
+
+def network(widths: Sequence[int], pool: Layer, early: int = 8) -> Network:
+    """Two convolutions of `early` channels, `pool`, then a separable one of each of `widths`, the first padded, and the classes."""
+    first, *others = widths
+    layers = [Conv(early, padding=1), *separable(early, early, 1), pool, *separable(early, first, 1)]
+    for into, channels in zip(widths, others, strict=False):
+        layers += separable(into, channels)
+    return Network([*layers, Conv(10, kernel=1, activation=None), GlobalAvgPool()])
+
 
 start = replace(b4, parent=None, target="Where the ladder `mnist` ends.")
 cycle = start.then(
@@ -33,9 +53,24 @@ averaged = small.then(
     target="Hold 99.4 % in every late epoch, while the learning rate is still high.",
 )
 longer = averaged.then("Fifteen epochs", id="C7", epochs=15, target="Use the whole budget of epochs.")
+separated = longer.then(
+    "Separable convolutions",
+    id="C8",
+    network=network([36] * 5, MaxPool(2)),
+    target="Channels twice as many for as many parameters: see each in place, then mix them.",
+)
+blurred = separated.then(
+    "Anti-aliased pooling", id="C9", network=network([36] * 5, BlurPool()), target="Keep what a shift by one pixel would lose."
+)
+moved = blurred.then(
+    "Affine augmentation",
+    id="C10",
+    augmentation=Affine(rotate=10, shift=1, scale=0.1, shear=10),
+    target="The wider network has room for more kinds of digits: a mean of 99.60 %.",
+)
 
 ladder = Ladder(
     "mnist-8k",
     budget=Budget(parameters=8_000, epochs=15, accuracy=0.994),
-    steps=[start, cycle, undropped, decayed, turned, small, averaged, longer],
+    steps=[start, cycle, undropped, decayed, turned, small, averaged, longer, separated, blurred, moved],
 )
