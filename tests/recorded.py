@@ -19,12 +19,12 @@ NARROW = Network([Conv(8), MaxPool(2), Conv(10, activation=None), GlobalAvgPool(
 
 
 def small_ladder() -> Ladder:
-    """A fork, a dead step, a step that diverged once and one that is not run."""
+    """A fork, a dead step, a step that diverged once, one that is not run and one that is not kept."""
     plain = Step("Plain", WIDE, target="See what it learns.", note="Mind <script>alert(1)</script> & | pipes.")
     narrow = plain.then("Narrow", network=NARROW, target="The same with less.")
     dropout = narrow.then("Dropout", dropout=0.05, target="Close the gap.")
     decay = dropout.then("Decay", schedule=StepLR(every=2), target="Calm the end.")
-    rotation = plain.then("Rotation", augmentation=Affine(rotate=15), target="Harder images.")
+    rotation = plain.then("Rotation", augmentation=Affine(rotate=15), target="Harder images.", kept=False)
     return Ladder(
         "small", Budget(parameters=1_200, epochs=4, accuracy=0.97, hold=2), [plain, narrow, dropout, decay, rotation]
     ).with_epochs(4)

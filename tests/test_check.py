@@ -78,6 +78,19 @@ def test_check_fails_where_the_last_step_misses_the_target(climb: Climb, steplad
     assert "FAILED: step rotation, the last, misses the target of 97.00 %: 96.200 % over 4 seeds" in result.stdout
 
 
+def test_check_judges_the_last_step_that_is_kept(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
+    record(climb, "plain", REACHED)
+    record(climb, "dropout", REACHED)
+    record(climb, "rotation", MISSED)
+    written = LADDER.replace("augmentation=", "kept=False, augmentation=")
+    assert written != LADDER
+    (tmp_path / "tiny.py").write_text(written)
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 0, result
+    assert result.stdout.splitlines()[-1].endswith("the target is reached by dropout, the last step that is kept")
+    assert "FAILED" not in result.stdout
+
+
 def test_check_passes_but_says_so_where_the_seeds_leave_the_target_undecided(climb: Climb, stepladder: Command) -> None:
     record_all(climb, OPEN)
     result = stepladder("check", "tiny.py")

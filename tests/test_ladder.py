@@ -25,6 +25,23 @@ def test_then_refuses_no_concept(root: Step) -> None:
         root.then("Idle", target="Nothing")
 
 
+def test_no_kept_step_comes_after_one_that_is_not(root: Step) -> None:
+    tried = root.then("Tried", dropout=0.1, kept=False)
+    with pytest.raises(SpecError, match=r"^step 'On' is kept, but it comes after 'Tried', which is not: expected kept=False$"):
+        tried.then("On", epochs=3)
+    assert not tried.then("On", epochs=3, kept=False).kept
+    with pytest.raises(SpecError, match=r"kept is 'no', expected one of True, False$"):
+        root.then("Tried", dropout=0.1, kept="no")  # type: ignore[arg-type]
+
+
+def test_a_ladder_leads_to_the_last_step_that_is_kept(root: Step) -> None:
+    kept, tried = root.then("Kept", epochs=3), root.then("Tried", dropout=0.1, kept=False)
+    budget = Budget(parameters=5_000, epochs=14, accuracy=0.9)
+    assert Ladder("mine", budget, [root, kept, tried]).last is kept
+    with pytest.raises(SpecError, match=r"^ladder 'mine' has no step that is kept$"):
+        Ladder("mine", budget, [Step("Alone", root.network, kept=False)])
+
+
 def test_then_refuses_an_unknown_concept_and_suggests_the_nearest(root: Step) -> None:
     with pytest.raises(SpecError, match=r"^step 'Typo': unknown concept 'droput'; did you mean 'dropout'\?$"):
         root.then("Typo", droput=0.1)

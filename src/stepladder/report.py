@@ -7,7 +7,7 @@ report.json, schema 1. Accuracies, differences and shares are fractions, interva
 - `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
 - `steps`: a list in ladder order, each with
-    - `id`, `title`, `parent` (an id, null for the root), `target`, `note`
+    - `id`, `title`, `parent` (an id, null for the root), `target`, `note`, `kept` (false: tried, and not gone on with)
     - `change` {`concept`, `old`, `new`}, the values as data; null for the root
     - `parameters`, `macs` (multiply-accumulates for one image), `epochs` (of the recipe), `layers` (as `stepladder show --json`)
     - `n`: how many seeds have finished; `seeds`: which; `diverged`: the seeds whose loss was no longer finite
@@ -142,6 +142,7 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "change": {name: to_data(value) for name, value in step.change._asdict().items()} if step.change else None,
         "target": step.target,
         "note": step.note,
+        "kept": step.kept,
         "epochs": step.recipe.epochs,
         **anatomy.to_data(anatomy.anatomy(step.network)),
         "n": len(found.seeds),

@@ -146,7 +146,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Print budget and verdicts. Exits with 1 where a step breaks the budget or changes nothing, or where the last step
-    misses the target or has not been run: the steps before it are on their way."""
+    that is kept misses the target or has not been run: the steps before it are on their way."""
     from stepladder.cli import verdicts
 
     loaded = _load(ladder, epochs)
@@ -252,6 +252,7 @@ def _step_data(step: Step) -> dict[str, object]:
         "step": step.id,
         "title": step.title,
         "parent": step.parent.id if step.parent else None,
+        "kept": step.kept,
         **to_data(anatomy(step.network)),
     }
 

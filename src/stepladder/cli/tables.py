@@ -35,7 +35,8 @@ def steps(ladder: Ladder) -> None:
     table = new(title, ("step", "after", "title", "changes", "parameters", "epochs"), left=4)
     for step in ladder.steps:
         parent, concept = (step.parent.id, step.change.concept) if step.parent and step.change else ("", "")
-        table.add_row(step.id, parent, step.title, concept, f"{step.network.parameters:,}", str(step.recipe.epochs))
+        title = step.title if step.kept else f"{step.title} (not kept)"
+        table.add_row(step.id, parent, title, concept, f"{step.network.parameters:,}", str(step.recipe.epochs))
     put(table)
 
 
@@ -57,7 +58,8 @@ def results(report: dict[str, Any]) -> None:
         if test:
             sd = "" if test["sd"] is None else f"{test['sd']:.2%}"
             figures = [f"{train['mean']:.2%}", f"{test['mean']:.2%}", sd, f"{held['share']:.0%}"]
-        table.add_row(step["id"], step["title"], f"{step['parameters']:,}", str(step["n"]), *figures)
+        title = step["title"] if step["kept"] else f"{step['title']} (not kept)"
+        table.add_row(step["id"], title, f"{step['parameters']:,}", str(step["n"]), *figures)
     put(table)
 
 

@@ -67,15 +67,18 @@ def show(ladder: Ladder, found: dict[str, Any]) -> None:
     for failure in found["failures"]:
         print(f"FAILED: {failure}")
     if not found["failures"]:
-        verdict = found["steps"][-1]["target_verdict"]
-        print(f"passed: every step keeps within the budget and changes something; the target is {verdict} by the last step")
+        last = [step for step in found["steps"] if step["kept"]][-1]
+        print(
+            "passed: every step keeps within the budget and changes something; "
+            f"the target is {last['target_verdict']} by {last['id']}, the last step that is kept"
+        )
 
 
 def _failures(ladder: Ladder, gathered: dict[str, Evidence]) -> list[str]:
     dead = [step for step in ladder.steps if gathered[step.id].live is False]
     found = ladder.violations()
     found += [f"step {step.id} changes nothing: its weights are those of {step.parent.id}" for step in dead if step.parent]
-    last = ladder.steps[-1]
+    last = ladder.last
     shown = gathered[last.id]
     if not shown.target:
         found.append(f"step {last.id}, the last, has not been run")
@@ -90,6 +93,7 @@ def _step(step: Step, found: Evidence) -> dict[str, Any]:
     return {
         "id": step.id,
         "parent": step.parent.id if step.parent else None,
+        "kept": step.kept,
         "parameters": step.network.parameters,
         "epochs": step.recipe.epochs,
         "n": len(found.seeds),

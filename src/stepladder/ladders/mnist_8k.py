@@ -1,17 +1,16 @@
-"""From the end of the ladder `mnist` to the summit: 99.4 % held by every seed, then a mean of 99.60 %, with fewer than 8,000
-parameters within 15 epochs.
+"""From the end of the ladder `mnist` to 99.4 % held by every seed, with fewer than 8,000 parameters within 15 epochs.
 
-First only how the network is trained changes (C1 to C7), then the network (C8, C9), then the images (C10). One-cycle rates
-with a peak of 0.1, weight decay of 5e-4 and rotation up to 10 degrees are known from others' single runs, which watched the
-test set; whether they are taken, and all else, was chosen on 10,000 training images kept back (`--holdout 10000`). Seeds 0 and
-1 of the first four steps had been trained on all images when the next four were settled; their figures were not used. C8 to
-C10 were chosen the same way, on the images kept back, after the test figures of C7 were known.
+Up to C7 the network stays; only how it is trained changes. One-cycle rates with a peak of 0.1, weight decay of 5e-4 and rotation
+up to 10 degrees are known from others' single runs, which watched the test set; whether they are taken, and all else, was chosen
+on 10,000 training images kept back (`--holdout 10000`). Seeds 0 and 1 of the first four steps had been trained on all images
+when the next four were settled; their figures were not used. C9 and C10 were chosen in the same way, after the test figures of
+C7 were known; that they are not kept was decided when theirs were.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stepladder import EMA, Affine, BlurPool, Budget, Conv, GlobalAvgPool, Ladder, MaxPool, Network, OneCycle
+from stepladder import EMA, Affine, BlurPool, Budget, Conv, GlobalAvgPool, Ladder, Network, OneCycle
 from stepladder.ladders.mnist import b4
 from stepladder.spec import Layer
 
@@ -53,24 +52,32 @@ averaged = small.then(
     target="Hold 99.4 % in every late epoch, while the learning rate is still high.",
 )
 longer = averaged.then("Fifteen epochs", id="C7", epochs=15, target="Use the whole budget of epochs.")
-separated = longer.then(
-    "Separable convolutions",
+smoothed = longer.then(
+    "Label smoothing",
     id="C8",
-    network=network([36] * 5, MaxPool(2)),
-    target="Channels twice as many for as many parameters: see each in place, then mix them.",
+    label_smoothing=0.05,
+    kept=False,
+    target="Spend nothing on certainty.",
+    note="On images kept back 99.46 % against 99.56 % for C7.",
 )
-blurred = separated.then(
-    "Anti-aliased pooling", id="C9", network=network([36] * 5, BlurPool()), target="Keep what a shift by one pixel would lose."
+separated = longer.then(
+    "Separable network",
+    id="C9",
+    network=network([36] * 5, BlurPool()),
+    kept=False,
+    target="Twice as many channels for as many parameters, and no aliasing: a mean of 99.60 %.",
+    note="On images kept back, with C10, 99.61 % against 99.56 % for C7.",
 )
-moved = blurred.then(
+moved = separated.then(
     "Affine augmentation",
     id="C10",
     augmentation=Affine(rotate=10, shift=1, scale=0.1, shear=10),
-    target="The wider network has room for more kinds of digits: a mean of 99.60 %.",
+    kept=False,
+    target="More channels have room for more kinds of digits.",
 )
 
 ladder = Ladder(
     "mnist-8k",
     budget=Budget(parameters=8_000, epochs=15, accuracy=0.994),
-    steps=[start, cycle, undropped, decayed, turned, small, averaged, longer, separated, blurred, moved],
+    steps=[start, cycle, undropped, decayed, turned, small, averaged, longer, smoothed, separated, moved],
 )

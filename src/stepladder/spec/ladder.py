@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from stepladder.spec.check import SpecError, whole
+from stepladder.spec.check import SpecError, one_of, whole
 from stepladder.spec.layers import Network
 from stepladder.spec.recipe import Recipe
 
@@ -46,7 +46,8 @@ class Step:
     """A network and a recipe that differ from the parent's in exactly one concept.
 
     `id` names the step in records and on the command line; left out, it is made from the title. `target` says what
-    the step is to show, `note` is the author's own remark; both go into the report.
+    the step is to show, `note` is the author's own remark; both go into the report. A step that is not `kept` was tried and
+    not gone on with: it is measured and reported like any other, and no kept step comes after it.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Step:
     target: str = ""
     note: str = ""
     id: str = ""
+    kept: bool = True
     parent: "Step | None" = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +67,12 @@ class Step:
         for name, kind in (("network", Network), ("recipe", Recipe)):
             if not isinstance(getattr(self, name), kind):
                 raise SpecError(f"step {self.title!r}: {name} is {getattr(self, name)!r}, expected a {kind.__name__}")
+        one_of(self, "kept", (True, False))
         if self.parent is not None:
+            if self.kept and not self.parent.kept:
+                raise SpecError(
+                    f"step {self.title!r} is kept, but it comes after {self.parent.title!r}, which is not: expected kept=False"
+                )
             changed = [change.concept for change in _differences(self.parent, self)]
             if not changed:
                 raise SpecError(f"step {self.title!r} changes nothing against its parent {self.parent.title!r}")
@@ -74,7 +81,7 @@ class Step:
             if reason := self.recipe.void.get(changed[0]):
                 raise SpecError(f"step {self.title!r} changes {changed[0]}, which changes nothing: {reason}")
 
-    def then(self, title: str, *, target: str = "", note: str = "", id: str = "", **concept: Any) -> "Step":
+    def then(self, title: str, *, target: str = "", note: str = "", id: str = "", kept: bool = True, **concept: Any) -> "Step":
         """The step after this one: everything as here but the one concept given by keyword.
 
         Raises SpecError for two concepts, for none, for an unknown name, and for a value that changes nothing.
@@ -92,7 +99,7 @@ class Step:
             recipe = replace(self.recipe, **concept)
         except SpecError as error:
             raise SpecError(f"step {title!r}: {error}") from None
-        return Step(title, network, recipe, target=target, note=note, id=id, parent=self)
+        return Step(title, network, recipe, target=target, note=note, id=id, kept=kept, parent=self)
 
     @property
     def change(self) -> Change | None:
@@ -135,6 +142,8 @@ class Ladder:
                     f"ladder {self.name!r}: {step.parent.title!r}, the parent of {step.title!r}, is not listed before it"
                 )
             seen[step.id] = step
+        if not any(step.kept for step in self.steps):
+            raise SpecError(f"ladder {self.name!r} has no step that is kept")
 
     def step(self, id: str) -> Step:
         """The step with this id; raises SpecError naming those there are."""
@@ -142,6 +151,11 @@ class Ladder:
             if step.id == id:
                 return step
         raise SpecError(f"ladder {self.name!r} has no step {id!r}; its steps are {', '.join(step.id for step in self.steps)}")
+
+    @property
+    def last(self) -> Step:
+        """Where the ladder leads: the last of its steps that is kept."""
+        return [step for step in self.steps if step.kept][-1]
 
     def violations(self) -> list[str]:
         """One sentence for each step and limit of the budget that it breaks, known before anything is trained."""
