@@ -44,7 +44,7 @@ two = moved.then(
     kept=False,
     target="The frontier under 2,000 parameters.",
 )
-one = moved.then(
+one = blurred.then(
     "8 channels", id="F1", network=network([8] * 5, BlurPool(), early=5), kept=False, target="The frontier under 1,000 parameters."
 )
 
