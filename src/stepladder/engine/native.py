@@ -29,7 +29,7 @@ from stepladder.spec import (
     Network,
     Residual,
     UserError,
-)
+)  # fmt: skip
 
 
 class EngineError(UserError):

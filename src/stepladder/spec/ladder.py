@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from stepladder.spec.check import SpecError, one_of, whole
-from stepladder.spec.layers import Network
+from stepladder.spec.network import Network
 from stepladder.spec.recipe import Recipe
 
 CONCEPTS = ("network", *(concept.name for concept in fields(Recipe)))

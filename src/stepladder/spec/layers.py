@@ -1,9 +1,8 @@
-"""Layers and networks as values: frozen, validated when made, of the standard library alone."""
+"""Layers as values: frozen, validated when made, of the standard library alone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb, prod
-from typing import Literal, get_args
+from typing import Literal
 
 from stepladder.spec.check import SpecError, one_of, whole
 
@@ -11,7 +10,8 @@ Shape = tuple[int, ...]
 """(channels, height, width) of an image, or (features,) once it is flat."""
 
 
-def _text(shape: Shape) -> str:
+def text(shape: Shape) -> str:
+    """A shape in words: 4 x 26 x 26."""
     return " x ".join(map(str, shape))
 
 
@@ -204,7 +204,7 @@ class Linear:
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
         if len(shape) != 1:
-            raise SpecError(f"its input is {_text(shape)}, expected flat features: put GlobalAvgPool() or Flatten() before it")
+            raise SpecError(f"its input is {text(shape)}, expected flat features: put GlobalAvgPool() or Flatten() before it")
         return (self.features,)
 
     def parameters(self, shape: Shape) -> int:
@@ -230,7 +230,7 @@ class Residual:
     def join(self, shape: Shape, source: Shape) -> Shape:
         """Shape after this layer, from that of its input and of what entered the last `layers`; SpecError where they differ."""
         if shape != source:
-            raise SpecError(f"its input is {_text(shape)}, expected the shape of what it is added to, {_text(source)}")
+            raise SpecError(f"its input is {text(shape)}, expected the shape of what it is added to, {text(source)}")
         return shape
 
     def parameters(self, shape: Shape) -> int:
@@ -258,7 +258,7 @@ class Excite:
                 f"what entered the last {self.layers} layers is flat ({source[0]} features), expected channels to scale"
             )
         if shape != source[:1]:
-            raise SpecError(f"its input is {_text(shape)}, expected one number for each of {source[0]} channels of {_text(source)}")
+            raise SpecError(f"its input is {text(shape)}, expected one number for each of {source[0]} channels of {text(source)}")
         return source
 
     def parameters(self, shape: Shape) -> int:
@@ -270,49 +270,3 @@ Join = Residual | Excite
 """Layers that have a second input: what entered an earlier layer."""
 
 Layer = Conv | MaxPool | AvgPool | BlurPool | GlobalAvgPool | Flatten | Linear | Join
-
-
-@dataclass(frozen=True)
-class Network:
-    """An architecture: layers applied in order to images of `input` (channels, height, width), ending in one number a class."""
-
-    layers: Sequence[Layer]
-    input: tuple[int, int, int] = (1, 28, 28)
-    classes: int = 10
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "input", tuple(self.input))
-        whole(self, "classes", least=2)
-        if len(self.input) != 3 or any(type(side) is not int or side < 1 for side in self.input):
-            raise SpecError(f"Network: input is {self.input!r}, expected three whole numbers: channels, height, width")
-        if not self.layers:
-            raise SpecError("Network: it has no layers")
-        if (final := self.shapes()[-1]) != (self.classes,):
-            raise SpecError(
-                f"layer {len(self.layers)}, {self.layers[-1]}: the network ends in {_text(final)} "
-                f"numbers, expected one for each of {self.classes} classes"
-            )
-
-    def shapes(self) -> list[Shape]:
-        """The shape before the first layer and after each: one more than there are layers."""
-        shapes: list[Shape] = [self.input]
-        for number, layer in enumerate(self.layers, start=1):
-            if not isinstance(layer, Layer):
-                names = ", ".join(kind.__name__ for kind in get_args(Layer))
-                raise SpecError(f"layer {number} is {layer!r}, expected one of {names}")
-            try:
-                if not isinstance(layer, Join):
-                    shapes.append(layer.output(shapes[-1]))
-                elif layer.layers < number:
-                    shapes.append(layer.join(shapes[-1], shapes[-1 - layer.layers]))
-                else:
-                    raise SpecError(f"it reaches back over {layer.layers} layers, expected at most the {number - 1} before it")
-            except SpecError as error:
-                raise SpecError(f"layer {number}, {layer}: {error}") from None
-        return shapes
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers are trained."""
-        return sum(layer.parameters(shape) for layer, shape in zip(self.layers, self.shapes(), strict=False))
