@@ -33,15 +33,15 @@ std::vector<Tensors> tensors_at(const Addresses& addresses) {
 }
 
 Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> out, std::vector<int> window, std::vector<bool> has,
-            float dropout) {
+            float dropout, int source) {
     const bool fixed = operation == "fixed_convolution";
     const Operation kind = fixed || operation == "convolution" ? Operation::convolution
                            : operation == "max_pool"           ? Operation::max_pool
                            : operation == "average_pool"       ? Operation::average_pool
                            : operation == "add"                ? Operation::add
                                                                : Operation::scale;
-    return {kind,         in.at(0),     in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), window.at(0),
-            window.at(1), window.at(2), has.at(0), has.at(1), has.at(2), has.at(3), dropout,   fixed};
+    return {kind,         in.at(0),  in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), window.at(0), window.at(1),
+            window.at(2), has.at(0), has.at(1), has.at(2), has.at(3), dropout,   fixed,     source};
 }
 
 // uint8 images (count, height, width), chosen by int64 indices, through (chosen, 2, 3) maps or none, to float32.
@@ -105,7 +105,7 @@ NB_MODULE(_native, m) {
     nb::set_leak_warnings(false);  // threads are kept for the life of the process (a cache in native.py)
     nb::class_<Layer>(m, "Layer");
     m.def("layer", &layer, nb::arg("operation"), nb::arg("input"), nb::arg("output"), nb::arg("window"), nb::arg("has"),
-          nb::arg("dropout"));
+          nb::arg("dropout"), nb::arg("source") = 0);
     m.def("isas", [] {
         std::vector<std::string> names;
         for (const Kernels* kernels : supported()) names.push_back(kernels->name);

@@ -17,12 +17,11 @@ enum class Operation { convolution, max_pool, average_pool, add, scale };
 struct Layer {
     Operation operation;
     int in_channels, in_height, in_width, out_channels, out_height, out_width;
-    // Pooling: kernel = stride, no padding; average_pool of kernel 0: of all there is. Joins (add, scale): `kernel` is the
-    // layer whose input is their second one.
-    int kernel, stride, padding;
+    int kernel, stride, padding;  // pooling: kernel = stride, no padding; average_pool of kernel 0: of all there is
     bool depthwise, bias, norm, relu;
     float dropout;
     bool fixed;  // a convolution whose weights are not trained
+    int source;  // joins (add, scale): the layer whose input is their second one
 
     bool joins() const { return operation == Operation::add || operation == Operation::scale; }
 };

@@ -75,7 +75,7 @@ def test_check_fails_where_the_last_step_misses_the_target(climb: Climb, steplad
     record_all(climb, MISSED)
     result = stepladder("check", "tiny.py")
     assert result.returncode == 1
-    assert "FAILED: step rotation, the last, misses the target of 97.00 %: 96.200 % over 4 seeds" in result.stdout
+    assert "FAILED: step rotation, the last that is kept, misses the target of 97.00 %: 96.200 % over 4 seeds" in result.stdout
 
 
 def test_check_judges_the_last_step_that_is_kept(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_check_fails_where_a_step_breaks_the_budget(climb: Climb, stepladder: Co
 
 def test_check_fails_where_the_last_step_is_not_run_or_diverged(climb: Climb, stepladder: Command) -> None:
     record(climb, "plain", REACHED)
-    assert "FAILED: step rotation, the last, has not been run" in stepladder("check", "tiny.py").stdout
+    assert "FAILED: step rotation, the last that is kept, has not been run" in stepladder("check", "tiny.py").stdout
     ladder, setup = climb
     record_run(setup, ladder.step("rotation"), 0, [450], diverged=True, ladder="tiny")
     result = stepladder("check", "tiny.py")

@@ -17,7 +17,7 @@ from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Ste
 
 tiny = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
 plain = Step("Plain", network=tiny, recipe=Recipe(epochs=2, batch_size=100), target="Learn.")
-dropout = plain.then("Dropout", dropout=0.1, target="Learn less by heart.")
+dropout = plain.then("Dropout", dropout=0.1, target="Learn less by heart.", kept=False)
 ladder = Ladder("tiny", budget=Budget(parameters=5_000, epochs=5, accuracy=0.5), steps=[plain, dropout])
 """
 
@@ -79,7 +79,8 @@ def test_show_prints_a_step_s_layers_as_data() -> None:
 
 def test_show_prints_the_steps_of_a_ladder_and_the_layers_of_a_step(folder: Path) -> None:
     ladder = stepladder("show", "tiny.py", folder=folder).stdout
-    assert "Dropout" in ladder
+    assert "Dropout (not kept)" in ladder
+    assert "Plain (not kept)" not in ladder
     assert "5,000 parameters" in ladder
     step = stepladder("show", "tiny.py", "dropout", folder=folder).stdout
     assert "global average pool" in step
@@ -92,6 +93,7 @@ def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small
     assert first.returncode == 0, first.stderr
     assert "plain seed 0" in first.stdout
     assert "epoch  2/2" in first.stdout
+    assert "Dropout (not kept)" in first.stdout
     for name in ("report.html", "report.md", "report.json"):
         assert f"wrote {Path('runs/tiny') / name}" in first.stdout
         assert (folder / "runs/tiny" / name).stat().st_size

@@ -93,6 +93,15 @@ def test_what_an_author_writes_is_text(folder: Path) -> None:
     assert "Mind &lt;script&gt;alert(1)&lt;/script&gt; &amp; | pipes." in text
 
 
+def test_a_step_that_is_not_kept_is_marked_in_the_overview_and_at_its_head(folder: Path) -> None:
+    text = (folder / "report.html").read_text()
+    assert text.count("not kept") == 2
+    row = text[text.index('<a href="#step-rotation"><span') :]
+    assert row.index("not kept") < row.index("</th>")
+    head = text[text.index('id="step-rotation"') :]
+    assert head.index("not kept") < head.index("</header>")
+
+
 def test_every_step_run_has_its_curves_its_matrix_and_its_images(page: Page, found: dict[str, Any], setup: Setup) -> None:
     assert sum(tag == "svg" for tag, _ in page.elements) == 2 * 4
     pictures = [attributes["src"] for tag, attributes in page.elements if tag == "img"]

@@ -25,7 +25,7 @@ from stepladder.spec import (
     Residual,
     Shape,
     UserError,
-)  # fmt: skip
+)
 
 Size = int | tuple[int, int]
 """One number, or (height, width) where they differ."""

@@ -238,7 +238,7 @@ def _report(ladder: Ladder, setup: "Setup") -> Path:
     from stepladder import report
 
     found = report.build(ladder, setup)
-    tables.results(found)
+    tables.results(ladder, found)
     folder = setup.runs / (f"{ladder.name}-holdout" if setup.holdout else ladder.name)
     for path in report.write(found, ladder, setup, folder):
         print(f"wrote {path}")

@@ -35,8 +35,7 @@ def steps(ladder: Ladder) -> None:
     table = new(title, ("step", "after", "title", "changes", "parameters", "epochs"), left=4)
     for step in ladder.steps:
         parent, concept = (step.parent.id, step.change.concept) if step.parent and step.change else ("", "")
-        title = step.title if step.kept else f"{step.title} (not kept)"
-        table.add_row(step.id, parent, title, concept, f"{step.network.parameters:,}", str(step.recipe.epochs))
+        table.add_row(step.id, parent, step.label, concept, f"{step.network.parameters:,}", str(step.recipe.epochs))
     put(table)
 
 
@@ -49,17 +48,16 @@ def ladders(found: Sequence[Ladder]) -> None:
     put(table)
 
 
-def results(report: dict[str, Any]) -> None:
+def results(ladder: Ladder, report: dict[str, Any]) -> None:
     """Print a report's figures, a line for each step: last epoch, mean and standard deviation over seeds."""
     table = new(None, ("step", "title", "parameters", "seeds", "train", "test", "± sd", "held"), left=2)
-    for step in report["steps"]:
-        train, test, held = step["train_accuracy"], step["test_accuracy"], step["held"]
+    for step, data in zip(ladder.steps, report["steps"], strict=True):
+        train, test, held = data["train_accuracy"], data["test_accuracy"], data["held"]
         figures = ["not run", "", "", ""]
         if test:
             sd = "" if test["sd"] is None else f"{test['sd']:.2%}"
             figures = [f"{train['mean']:.2%}", f"{test['mean']:.2%}", sd, f"{held['share']:.0%}"]
-        title = step["title"] if step["kept"] else f"{step['title']} (not kept)"
-        table.add_row(step["id"], title, f"{step['parameters']:,}", str(step["n"]), *figures)
+        table.add_row(step.id, step.label, f"{data['parameters']:,}", str(data["n"]), *figures)
     put(table)
 
 

@@ -67,7 +67,7 @@ def show(ladder: Ladder, found: dict[str, Any]) -> None:
     for failure in found["failures"]:
         print(f"FAILED: {failure}")
     if not found["failures"]:
-        last = [step for step in found["steps"] if step["kept"]][-1]
+        (last,) = (step for step in found["steps"] if step["id"] == ladder.last.id)
         print(
             "passed: every step keeps within the budget and changes something; "
             f"the target is {last['target_verdict']} by {last['id']}, the last step that is kept"
@@ -81,11 +81,13 @@ def _failures(ladder: Ladder, gathered: dict[str, Evidence]) -> list[str]:
     last = ladder.last
     shown = gathered[last.id]
     if not shown.target:
-        found.append(f"step {last.id}, the last, has not been run")
+        found.append(f"step {last.id}, the last that is kept, has not been run")
     elif not shown.test:
-        found.append(f"step {last.id}, the last, has no finished run: {counted(len(shown.diverged), 'run')} diverged")
+        found.append(f"step {last.id}, the last that is kept, has no finished run: {counted(len(shown.diverged), 'run')} diverged")
     elif shown.target.verdict == "missed":
-        found.append(f"step {last.id}, the last, misses the target of {percent(ladder.budget.accuracy)}: {_mean(shown)}")
+        found.append(
+            f"step {last.id}, the last that is kept, misses the target of {percent(ladder.budget.accuracy)}: {_mean(shown)}"
+        )
     return found
 
 

@@ -25,6 +25,7 @@ def layer(
     window: Sequence[int],
     has: Sequence[bool],
     dropout: float,
+    source: int = 0,
 ) -> Layer: ...
 def batch(
     threads: Threads,

@@ -29,7 +29,7 @@ from stepladder.spec import (
     Network,
     Residual,
     UserError,
-)  # fmt: skip
+)
 
 
 class EngineError(UserError):
@@ -215,7 +215,7 @@ def _layers(network: Network, dropout: float) -> list[Any]:
         elif isinstance(layer, Join):
             kind, relu = ("add", layer.activation is not None) if isinstance(layer, Residual) else ("scale", False)
             source = entered[number - layer.layers]
-            layers.append(make(kind, into, out, (source, 0, 0), [False, False, False, relu], 0.0))
+            layers.append(make(kind, into, out, (0, 0, 0), [False, False, False, relu], 0.0, source))
         # Flatten: nothing is done, a tile's memory is flat already
     if not layers:  # nothing but Flatten: an average over one pixel, which does nothing either
         out = (*shapes[-1], 1, 1)[:3]
@@ -266,9 +266,9 @@ def _slots(module: nn.Sequential, network: Network) -> list[list[_Slot | None]]:
         tensors = ((name, getattr(module.get_submodule(child), name, None)) for name in names)
         return [None if tensor is None else _Slot(child, name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors]
 
+    kinds: dict[type, str] = {Conv: "conv", Linear: "linear", BlurPool: "blur"}
     for layer in network.layers:
         if not isinstance(layer, Flatten):
-            kinds: dict[type, str] = {Conv: "conv", Linear: "linear", BlurPool: "blur"}
             own = kinds.get(type(layer))
             norm = "norm" if isinstance(layer, Conv) and layer.norm else None
             statistics = ("running_mean", "running_var", "num_batches_tracked")

@@ -66,7 +66,7 @@ class Scale(nn.Module):
 class Chain(nn.Sequential):
     """Modules in order; those that `sources` names are also given what entered an earlier one, by its name."""
 
-    def __init__(self, modules: "OrderedDict[str, nn.Module]", sources: dict[str, str]) -> None:
+    def __init__(self, modules: OrderedDict[str, nn.Module], sources: dict[str, str]) -> None:
         super().__init__(modules)
         self.sources = sources
 
@@ -95,17 +95,16 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> Chain
     begins: list[str] = []  # the name of each layer's first module
     sources = {}
 
-    def add(kind: str, module: nn.Module) -> None:
+    def add(kind: str, module: nn.Module) -> str:
         count[kind] = count.get(kind, 0) + 1
-        modules[f"{kind}{count[kind]}"] = module
+        modules[name := f"{kind}{count[kind]}"] = module
+        return name
 
     for number, (layer, before) in enumerate(zip(network.layers, shapes, strict=False)):
-        so_far = len(modules)
-        for kind, module in _modules(layer, before):
-            add(kind, module)
-        begins.append(list(modules)[so_far])
+        first, *_ = [add(kind, module) for kind, module in _modules(layer, before)]
+        begins.append(first)
         if isinstance(layer, Join):
-            sources[begins[number]] = begins[number - layer.layers]
+            sources[first] = begins[number - layer.layers]
         if dropout and drops_after(network, number):
             add("dropout", Dropout(dropout, generator))
     return Chain(modules, sources)

@@ -29,8 +29,7 @@ def markdown(found: dict[str, Any], ladder: Ladder) -> str:
 
 def _row(data: dict[str, Any], step: Step) -> list[str]:
     change = words.summary(step.change) if step.change else ""
-    title = _written(data["title"]) + ("" if data["kept"] else " (not kept)")
-    head = [data["id"], title, change, f"{data['parameters']:,}"]
+    head = [data["id"], _written(step.label), change, f"{data['parameters']:,}"]
     return [*head, _figure(data, "train_accuracy"), _figure(data, "test_accuracy"), _held(data), _target(data), _effect(data)]
 
 
@@ -60,7 +59,7 @@ def _effect(data: dict[str, Any]) -> str:
 
 
 def _section(data: dict[str, Any], step: Step) -> list[str]:
-    lines = [f"### {data['id']}: {_written(data['title'])}{'' if data['kept'] else ' (not kept)'}", ""]
+    lines = [f"### {data['id']}: {_written(step.label)}", ""]
     if data["target"]:
         lines += [f"**Target.** {_written(data['target'])}", ""]
     lines += [f"**Result.** {_result(data, step)}", "", f"**Analysis.** {data['analysis']}"]

@@ -16,7 +16,7 @@ from stepladder.spec.layers import (
     MaxPool,
     Residual,
     Shape,
-)  # fmt: skip
+)
 from stepladder.spec.network import Network
 from stepladder.spec.recipe import EMA, AdamW, Affine, Erasing, Recipe
 from stepladder.spec.schedules import Cosine, LinearDecay, OneCycle, Schedule, StepLR

@@ -102,6 +102,11 @@ class Step:
         return Step(title, network, recipe, target=target, note=note, id=id, kept=kept, parent=self)
 
     @property
+    def label(self) -> str:
+        """The title, and that the step is not kept where it is not."""
+        return self.title if self.kept else f"{self.title} (not kept)"
+
+    @property
     def change(self) -> Change | None:
         """What this step changes against its parent; None for a root."""
         return _differences(self.parent, self)[0] if self.parent else None
