@@ -25,8 +25,9 @@ HOMES = {
     "matplotlib": {"page.charts"},
     "PIL": {"page.pictures"},
     "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
-    "filelock": {"records"},
-    "safetensors": {"records", "train"},
+    "filelock": {"records.folder"},
+    "msgspec": {"records.checkpoint", "records.record"},
+    "safetensors": {"records.checkpoint", "records.folder", "train"},
     "torch": {"augment", "engine.native", "engine.plain", "state", "streams", "tracing", "train"},
 }
 """The modules that know a foreign library. Numpy may be known by all but the spec."""
