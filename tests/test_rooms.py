@@ -27,7 +27,7 @@ HOMES = {
     "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records"},
     "safetensors": {"records", "train"},
-    "torch": {"augment", "engine.native", "engine.plain", "state", "streams", "tracing", "train"},
+    "torch": {"augment", "engine", "engine.native", "engine.plain", "state", "streams", "tracing", "train"},
 }
 """The modules that know a foreign library. Numpy may be known by all but the spec."""
 
