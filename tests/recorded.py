@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder import ladders, records
+from stepladder import Affine, Budget, Conv, GlobalAvgPool, Ladder, Linear, MaxPool, Network, Step, StepLR, ladders, records
 from stepladder.engine import identity
 from stepladder.evidence import SUSPECTS
 from stepladder.job import Job, Setup
 from stepladder.records import Epoch, Normalisation, Record
-from stepladder.spec import Affine, Budget, Conv, GlobalAvgPool, Ladder, Linear, MaxPool, Network, Step, StepLR, to_data
+from stepladder.spec import to_data
 
 ENVIRONMENT = {"processor": "Abacus 3000", "threads": 1, "torch": "2.13.0", "commit": "abc", "date": "2026-11-23T13:56:21+00:00"}
 

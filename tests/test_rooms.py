@@ -28,7 +28,7 @@ HOMES = {
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"records.checkpoint", "records.folder", "train"},
-    "torch": {"augment", "engine.native", "engine.plain", "state", "streams", "tracing", "train"},
+    "torch": {"augment", "engine", "engine.native", "engine.plain", "state", "streams", "tracing", "train"},
 }
 """The modules that know a foreign library. Numpy may be known by all but the spec."""
 
