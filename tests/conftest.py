@@ -1,6 +1,7 @@
 """What several test files share: one torch thread, a small real MNIST on disk, and drawn networks."""
 
 import gzip
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -31,6 +32,17 @@ from stepladder.spec import Join, Layer, Shape
 # The same examples every time, however slow and busy the machine is.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+FUZZ = int(os.environ.get("STEPLADDER_FUZZ", 0))
+"""How many examples a fuzz target draws, other ones every time; 0 for the few that belong to the suite."""
+
+
+def fuzzed(examples: int) -> settings:
+    """The settings of a fuzz target with so many examples in the suite."""
+    return settings(
+        max_examples=FUZZ or examples, derandomize=not FUZZ, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 

@@ -142,6 +142,13 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert str(refused.value) == f"{tmp_path / 'none'}: no such folder, expected one with {', '.join(IDX_NAMES)} (plain or .gz)"
 
 
+def test_a_folder_that_the_operating_system_refuses_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(DataError) as refused:
+        data.load(folder)
+    assert str(refused.value) == f"{folder}: cannot be read: File name too long"
+
+
 def test_images_and_labels_exchanged_are_refused(tmp_path: Path, arrays: Arrays) -> None:
     write_idx_folder(tmp_path, [arrays[1], arrays[0], arrays[2], arrays[3]])
     with pytest.raises(DataError) as refused:

@@ -119,16 +119,71 @@ def test_kill_ends_the_processes_and_cancels_what_waits(tmp_path: Path) -> None:
         workers.kill()  # a second time is nothing new
 
 
+# Scripts
+
+UNGUARDED = """
+import os, pathlib, sys
+from stepladder.workers import Workers
+print("runs", os.getpid())
+with Workers(2) as workers:
+    print(*workers.map(pow, [2, 3, 4], [2, 2, 2]), *{workers.submit(os.getpid).result() == os.getpid()})
+"""
+
+
+def ways(script: Path) -> dict[str, list[str]]:
+    """How Python is told to run a script: by its name, as a module, as an argument, from its standard input."""
+    code = script.read_text()
+    return {"file": [str(script)], "module": ["-m", script.stem], "argument": ["-c", code], "input": ["-"], "stdin": ["/dev/stdin"]}
+
+
+@pytest.mark.parametrize("way", ["file", "module", "argument", "input", "stdin"])
+def test_a_script_without_a_guard_runs_once_and_ends(tmp_path: Path, way: str) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(UNGUARDED)
+    command = [sys.executable, *ways(script)[way]]
+    done = subprocess.run(command, input=script.read_text(), capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("runs ")
+    assert second == "4 9 16 False"
+
+
+def test_a_task_of_the_script_itself_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    script = tmp_path / "own.py"
+    script.write_text("""
+from stepladder.workers import Workers
+
+def own():
+    pass
+
+with Workers(1) as workers:
+    print(workers.submit(own).exception())
+    print(workers.submit(abs, -3).result())
+""")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("Can't get attribute 'own' on <module '__main__'")
+    assert first.endswith(": worker processes know nothing of __main__, move what they need into a module")
+    assert second == "3"  # by the same process
+
+
+def test_the_callers_main_is_its_own_again() -> None:
+    main = sys.modules["__main__"]
+    with Workers(2) as workers:
+        assert list(workers.map(abs, [-1, -2])) == [1, 2]
+    assert sys.modules["__main__"] is main
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
 from stepladder.workers import Workers
 from test_workers import work
-if __name__ == "__main__":
-    workers = Workers(2)
-    tasks = [workers.submit(work, Path(name), Path(name + "-never")) for name in sys.argv[1:]]
-    time.sleep(120)
+workers = Workers(2)
+tasks = [workers.submit(work, Path(name), Path(name + "-never")) for name in sys.argv[1:]]
+time.sleep(120)
 """
     script = tmp_path / "parent.py"
     script.write_text(code)

@@ -117,11 +117,14 @@ def _dataset(arrays: Sequence[NDArray[np.uint8]], classes: tuple[str, ...], kind
 
 
 def _find(folder: Path, name: str) -> Path:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder, expected one with {', '.join(_NAMES)} (plain or .gz)")
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.exists():
-            return path
+    try:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder, expected one with {', '.join(_NAMES)} (plain or .gz)")
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.exists():
+                return path
+    except OSError as error:  # a folder that may not be entered, or a name that is too long
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
     raise DataError(f"{folder / name}: file not found, expected it plain or as {name}.gz")
 
 

@@ -1,11 +1,14 @@
 """The command line. torch, numpy and scipy are imported only by the commands that need them."""
 
 import json
+import os
 import sys
 import webbrowser
+from contextlib import suppress
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -41,12 +44,53 @@ Json = Annotated[bool, typer.Option("--json", help="Print data instead of text."
 
 
 def main() -> None:
-    """Run the command line; what a user can put right becomes one line on stderr and exit code 2."""
+    """Run the command line; what a user can put right, and what the operating system refuses, becomes one line on stderr and
+    exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows ASCII only is no reason to end
+    try:
+        code = _exit_code()
+        if sys.stdout:
+            sys.stdout.flush()  # here, where it may fail; at the end of the process it would be a traceback
+    except (UserError, OSError) as error:
+        printed, code = _flushed(sys.stdout), 2
+        message = str(error) if isinstance(error, UserError) else _reason(error, printed)
+        with suppress(OSError):
+            print(f"stepladder: {message}", file=sys.stderr)
+        _flushed(sys.stderr)
+    sys.exit(code)
+
+
+def _exit_code() -> int | str | None:
     try:
         app()
-    except UserError as error:
-        print(f"stepladder: {error}", file=sys.stderr)
-        sys.exit(2)
+    except SystemExit as end:
+        # Both typer and rich make of a pipe that nobody reads an exit with 1, which means something else here.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        return end.code
+    return None
+
+
+def _flushed(stream: TextIO | None) -> bool:
+    """Whether all that was printed is written; what cannot be is given up, or Python would end by trying it again."""
+    if stream is None:
+        return True
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
+
+
+def _reason(error: OSError, printed: bool) -> str:
+    """What the operating system refuses, and of which file, where that is known."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {reason}"
+    return f"standard output: {reason}" if isinstance(error, BrokenPipeError) or not printed else reason
 
 
 def _version(wanted: bool) -> None:
