@@ -1,8 +1,10 @@
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -104,6 +106,26 @@ def test_leaving_the_workers_ends_their_processes() -> None:
     with Workers(1) as workers:
         pid = workers.submit(os.getpid).result()
     wait_until(lambda: gone(pid), seconds=10)
+
+
+def test_what_cannot_be_sent_back_fails_its_task_only() -> None:
+    with Workers(1) as workers:
+        with pytest.raises((AttributeError, TypeError, pickle.PicklingError), match="pickle"):
+            workers.submit(threading.Lock).result()
+        assert workers.submit(abs, -2).result() == 2
+
+
+def test_an_error_tells_where_in_the_worker_it_happened() -> None:
+    with Workers(1) as workers:
+        (note,) = getattr(workers.submit(work, "no path", "no path").exception(), "__notes__", [""])
+    assert 'test_workers.py", line ' in note
+
+
+def test_a_task_that_ends_its_process_properly_is_an_error_too() -> None:
+    with Workers(1) as workers:
+        assert isinstance(workers.submit(sys.exit, 3).exception(), SystemExit)
+        with pytest.raises(BrokenProcessPool, match="was killed or died"):
+            workers.submit(os._exit, 0).result()
 
 
 def test_kill_ends_the_processes_and_cancels_what_waits(tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from types import ModuleType
 from typing import Any
 
+_SPAWN = get_context("spawn")
 _MAIN = threading.Lock()
 """Held while `sys.modules["__main__"]` is not the caller's, or must be."""
 
@@ -20,17 +22,18 @@ _MAIN = threading.Lock()
 class Workers(ThreadPoolExecutor):
     """Runs each task in one of `count` processes; a process that is killed fails its own task only and is replaced.
 
-    (One `ProcessPoolExecutor` of several processes fails every task when one of them is killed.) The processes are
-    spawned, ignore Ctrl-C, which is the parent's to handle, and end when `kill` is called or the parent is gone. They know
-    nothing of the caller's `__main__`, so that a script needs no `if __name__ == "__main__"` to use them; nor can a task.
+    (One `ProcessPoolExecutor` of several processes fails every task when one of them is killed, and leaves its semaphores
+    behind when all are.) The processes are spawned, ignore Ctrl-C, which is the parent's to handle, and end when `kill` is
+    called or the parent is gone. They know nothing of the caller's `__main__`, so that a script needs no
+    `if __name__ == "__main__"` to use them; nor can a task.
     """
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
-        self._context = get_context("spawn")
         self._own = threading.local()
+        self._processes: list[tuple[Connection, SpawnProcess]] = []
         # Nothing is ever sent: a worker that reads the end of this pipe knows that its parent is gone, however it ended.
-        self._reader, self._writer = self._context.Pipe(duplex=False)
+        self._reader, self._writer = _SPAWN.Pipe(duplex=False)
 
     def submit(self, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Like any executor's; task and arguments must be picklable, and of modules that can be imported."""
@@ -39,20 +42,41 @@ class Workers(ThreadPoolExecutor):
     def _in_process(self, task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with _MAIN:
             call = pickle.dumps((task, args, kwargs))
+        process = self._process()
         try:
-            future = self._pool().submit(_call, call)
-        except BrokenProcessPool:  # its process died in an earlier task or between two: that costs this one nothing
-            del self._own.pool
-            future = self._pool().submit(_call, call)
-        return future.result()
+            process.send_bytes(call)
+        except OSError:  # its process died between two tasks: that costs this one nothing
+            del self._own.process
+            process = self._process()
+            process.send_bytes(call)
+        try:
+            returned, found = process.recv()
+        except (EOFError, OSError):
+            del self._own.process
+            raise BrokenProcessPool("the worker process of this task was killed or died") from None
+        if not returned:
+            raise found
+        return found
 
-    def _pool(self) -> ProcessPoolExecutor:
-        if not hasattr(self._own, "pool"):
-            self._own.pool = ProcessPoolExecutor(1, self._context, _start, (self._reader,))
-            with _no_main():
-                self._own.pool.submit(os.getpid)  # starts the process
-        pool: ProcessPoolExecutor = self._own.pool
-        return pool
+    def _process(self) -> Connection:
+        """The connection to the process of this thread, which is started where there is none."""
+        if not hasattr(self._own, "process"):
+            ours, theirs = _SPAWN.Pipe()
+            process = _SPAWN.Process(target=_serve, args=(theirs, self._reader), daemon=True)
+            _start_without_main(process)
+            theirs.close()
+            self._processes.append((ours, process))
+            self._own.process = ours
+        connection: Connection = self._own.process
+        return connection
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Like any executor's; waiting, it waits for the processes as well."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        if wait:
+            for connection, process in self._processes:
+                connection.close()
+                process.join()
 
     def kill(self) -> None:
         """End every process now; tasks under way fail, waiting ones are cancelled."""
@@ -60,31 +84,40 @@ class Workers(ThreadPoolExecutor):
         self._writer.close()
 
 
-@contextmanager
-def _no_main() -> Iterator[None]:
-    """What is spawned meanwhile does not import the caller's script a second time, which would do all its work again."""
+def _start_without_main(process: SpawnProcess) -> None:
+    """A spawned process imports its parent's script a second time, which would do all its work again; not this one."""
     with _MAIN:
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
-            yield
+            process.start()
         finally:
             sys.modules["__main__"] = main
 
 
-def _call(call: bytes) -> Any:
+def _serve(tasks: Connection, parent: Connection) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    while True:
+        try:
+            call = tasks.recv_bytes()
+        except (EOFError, OSError):  # no more will come
+            return
+        try:
+            tasks.send((True, _result(call)))
+        except BaseException as error:  # of the task, or because its result cannot be sent
+            error.add_note(f"In a worker process:\n{traceback.format_exc()}")
+            tasks.send((False, error))
+
+
+def _result(call: bytes) -> Any:
     try:
         task, args, kwargs = pickle.loads(call)
     except AttributeError as error:
         raise AttributeError(f"{error}: worker processes know nothing of __main__, move what they need into a module") from None
     return task(*args, **kwargs)
-
-
-def _start(parent: Connection) -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: Connection) -> None:
