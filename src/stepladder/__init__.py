@@ -1,5 +1,7 @@
 """Climb to an accuracy target one change at a time, with evidence for every step."""
 
+from typing import TYPE_CHECKING, Any
+
 from stepladder.spec import (
     EMA,
     AdamW,
@@ -15,6 +17,7 @@ from stepladder.spec import (
     SpecError,
     Step,
     StepLR,
+    UserError,
 )
 from stepladder.spec.layers import (
     AvgPool,
@@ -27,6 +30,9 @@ from stepladder.spec.layers import (
     MaxPool,
     Residual,
 )
+
+if TYPE_CHECKING:
+    from stepladder.lab import Lab
 
 __version__ = "0.1.0"
 
@@ -43,6 +49,7 @@ __all__ = [
     "Excite",
     "Flatten",
     "GlobalAvgPool",
+    "Lab",
     "Ladder",
     "Linear",
     "LinearDecay",
@@ -54,4 +61,13 @@ __all__ = [
     "SpecError",
     "Step",
     "StepLR",
+    "UserError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Lab":  # only now: a ladder's file needs none of what it brings
+        from stepladder.lab import Lab
+
+        return Lab
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

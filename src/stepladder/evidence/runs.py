@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stepladder import records
 from stepladder.job import Job, Setup
 from stepladder.records import Record, RecordError
-from stepladder.spec import Ladder, Step
+from stepladder.spec import Step
 
 
 class Arm(NamedTuple):
@@ -26,20 +26,20 @@ class Arm(NamedTuple):
         return [record for record in self.records if record.status == "finished"]
 
 
-def load(ladder: Ladder, setup: Setup, steps: Sequence[Step] | None = None) -> dict[str, Arm]:
-    """The records that `ladder`, or some `steps` of it, have under `setup`, by step id; of the test logits only the answers
-    are kept. A run that contradicts itself is set aside, with the reason.
+def load(steps: Sequence[Step], setup: Setup) -> dict[str, Arm]:
+    """The records that steps have under `setup`, by step id; of the test logits only the answers are kept. A run that
+    contradicts itself is set aside, with the reason.
 
     Raises DataError for images that cannot be used.
     """
-    return {step.id: _arm(ladder.name, step, setup) for step in steps or ladder.steps}
+    return {step.id: _arm(step, setup) for step in steps}
 
 
-def _arm(ladder: str, step: Step, setup: Setup) -> Arm:
+def _arm(step: Step, setup: Setup) -> Arm:
     dataset = setup.dataset(step.network.classes)
     asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
     found, answers, damaged = list[Record](), dict[int, NDArray[np.uint8]](), list[str]()
-    for seed, folder in records.recorded(setup.runs, Job(ladder, step, 0, setup).fingerprint).items():
+    for seed, folder in records.recorded(setup.runs, Job("", step, 0, setup).fingerprint).items():
         try:
             record = records.read(folder)
             for name, value in asked.items():

@@ -66,5 +66,3 @@ def sentence(ladder: Ladder, setup: Setup) -> str:
     others = elsewhere(ladder, setup)
     there = f"; there are {others}" if others else ""
     return f"found no runs of ladder {ladder.name!r} in {setup.runs} under these options{there}"
-
-

@@ -180,5 +180,3 @@ def _row(ladder: Ladder, step: Step, record: Record) -> dict[str, Any]:
         "seconds": sum(epoch.seconds for epoch in record.history),
         "fingerprint": record.fingerprint,
     }
-
-
