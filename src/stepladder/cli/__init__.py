@@ -131,7 +131,7 @@ def compare(
     loaded = _load(ladder, epochs)
     setup = _setup(runs, data, engine, device, holdout)
     found = verdicts.comparison(loaded, loaded.step(step), loaded.step(other), setup)
-    print(json.dumps(found, indent=1) if as_json else verdicts.sentences(found))
+    print(json.dumps(found, indent=1, allow_nan=False) if as_json else verdicts.sentences(found))
 
 
 @app.command()
@@ -143,20 +143,22 @@ def check(
     engine: Engine = None,
     device: Device = "cpu",
     holdout: Holdout = 0,
+    allow_undecided: Annotated[bool, typer.Option("--allow-undecided", help="Exit with 0 instead of 3.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print budget and verdicts. Exits with 1 where a step breaks the budget or changes nothing, or where the last step
-    that is kept misses the target or has not been run: the steps before it are on their way."""
+    """Print budget and verdicts. Exits with 0 where the last step that is kept reaches the target: the steps before it are
+    on their way. With 1 where it misses the target, does not hold it, diverged or has not been run, or where any step is over
+    the budget or changes nothing. With 3 where runs or epochs are too few to tell. (2 is a mistake in the call.)"""
     from stepladder.cli import verdicts
 
     loaded = _load(ladder, epochs)
     found = verdicts.check(loaded, _setup(runs, data, engine, device, holdout))
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(found, indent=1, allow_nan=False))
     else:
         verdicts.show(loaded, found)
-    if found["failures"]:
-        raise typer.Exit(1)
+    if (code := verdicts.EXITS[found["outcome"]]) and not (code == 3 and allow_undecided):
+        raise typer.Exit(code)
 
 
 @app.command()
