@@ -2,11 +2,27 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder import Affine, Budget, Conv, GlobalAvgPool, Ladder, Linear, MaxPool, Network, Step, StepLR, ladders, records
+from stepladder import (
+    Affine,
+    Budget,
+    Conv,
+    GlobalAvgPool,
+    Ladder,
+    Linear,
+    MaxPool,
+    Network,
+    Step,
+    StepLR,
+    evidence,
+    ladders,
+    records,
+    report,
+)
 from stepladder.engine import identity
 from stepladder.evidence import SUSPECTS
 from stepladder.job import Job, Setup
@@ -64,6 +80,12 @@ def record_run(
         for epoch, right in enumerate(correct, start=1)
     ]  # fmt: skip
     _write(Job(ladder, step, seed, setup), history, weights, None if diverged else answers)
+
+
+def built(ladder: Ladder, setup: Setup) -> dict[str, Any]:
+    """The data of report.json, from the records there are."""
+    arms, labels = evidence.load(ladder.steps, setup), setup.dataset(10).test_labels
+    return report.build(ladder, setup, arms, evidence.gather(ladder, arms, labels), len(labels))
 
 
 CLIMB = {"0": 0.9931, "A1": 0.9929, "A2": 0.9934, "A3": 0.9943, "A4": 0.9952,

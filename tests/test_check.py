@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -91,11 +92,66 @@ def test_check_judges_the_last_step_that_is_kept(climb: Climb, stepladder: Comma
     assert "FAILED" not in result.stdout
 
 
-def test_check_passes_but_says_so_where_the_seeds_leave_the_target_undecided(climb: Climb, stepladder: Command) -> None:
-    record_all(climb, OPEN)
+@pytest.mark.parametrize(
+    ("last", "verdict"),
+    [(OPEN, "undecided"), (REACHED[:1], "one run: too few to judge"), (MISSED[:1], "one run: too few to judge")],
+)
+def test_check_says_neither_yes_nor_no_where_runs_are_too_few_to_tell(
+    climb: Climb, stepladder: Command, last: Sequence[int], verdict: str
+) -> None:
+    record_all(climb, last)
     result = stepladder("check", "tiny.py")
-    assert result.returncode == 0
-    assert "the target is undecided" in result.stdout
+    assert result.returncode == 3, result
+    last_line = result.stdout.splitlines()[-1]
+    assert last_line.startswith("UNDECIDED: rotation, the last step that is kept, ")
+    assert verdict in last_line
+    assert "passed" not in result.stdout
+    assert stepladder("check", "tiny.py", "--allow-undecided").returncode == 0
+    assert json.loads(stepladder("check", "tiny.py", "--json").stdout)["outcome"] == "undecided"
+
+
+def test_check_cannot_tell_from_fewer_epochs_than_must_hold(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
+    record_all(climb, REACHED)
+    (tmp_path / "tiny.py").write_text(LADDER.replace("hold=2", "hold=4"))
+    result = stepladder("check", "tiny.py")
+    assert result.returncode == 3
+    assert "too few epochs to judge" in result.stdout.splitlines()[-1]
+
+
+def test_check_fails_where_the_seeds_are_accurate_and_do_not_hold(climb: Climb, stepladder: Command) -> None:
+    ladder, setup = climb
+    for seed, right in enumerate(REACHED):
+        record_run(setup, ladder.step("rotation"), seed, [450, 480, right], ladder="tiny")
+    result = stepladder("check", "tiny.py", "--allow-undecided")
+    assert result.returncode == 1
+    assert "FAILED: step rotation, the last that is kept, is accurate, not held: 98.000 % over 4 seeds" in result.stdout
+    assert "0 of 4 of the seeds held 97.00 %" in result.stdout
+
+
+def test_check_documents_its_exit_codes() -> None:
+    result = subprocess.run([sys.executable, "-m", "stepladder", "check", "--help"], capture_output=True, text=True, timeout=120)
+    words = " ".join(result.stdout.split())
+    assert "Exits with 0 where the last step that is kept reaches the target" in words
+    assert "With 1 where" in words
+    assert "With 3 where" in words
+    assert "--allow-undecided" in words
+
+
+def test_brackets_and_colons_in_a_title_are_text(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
+    title = "Dropout [see note] x[/nope] :smile:"
+    (tmp_path / "tiny.py").write_text(LADDER.replace('"Dropout",', f'"{title}", id="dropout",'))
+    record_all(climb, REACHED)
+    result = stepladder("report", "tiny.py")
+    assert result.returncode == 0, result
+    assert title in result.stdout
+    shown = subprocess.run(
+        [sys.executable, "-m", "stepladder", "show", "tiny.py", "dropout"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert title in shown.stdout
 
 
 def test_check_fails_where_a_step_changes_nothing(climb: Climb, stepladder: Command) -> None:
@@ -104,8 +160,7 @@ def test_check_fails_where_a_step_changes_nothing(climb: Climb, stepladder: Comm
     record(climb, "rotation", REACHED)
     result = stepladder("check", "tiny.py")
     assert result.returncode == 1
-    assert "FAILED: step dropout changes nothing: its weights are those of plain" in result.stdout
-    assert "dead" in result.stdout
+    assert "FAILED: step dropout is dead, it changes nothing: its weights are those of plain" in result.stdout
 
 
 def test_check_fails_where_a_step_breaks_the_budget(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
@@ -113,7 +168,9 @@ def test_check_fails_where_a_step_breaks_the_budget(climb: Climb, stepladder: Co
     (tmp_path / "tiny.py").write_text(LADDER.replace("5_000", "500"))
     result = stepladder("check", "tiny.py")
     assert result.returncode == 1
-    assert "FAILED: step plain has 2,732 parameters, the budget allows 500" in result.stdout
+    assert "FAILED: step plain is over budget: it has 2,732 parameters, the budget allows 500" in result.stdout
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert all("over budget" in rows[step] for step in ("plain", "dropout", "rotation"))
 
 
 def test_check_fails_where_the_last_step_is_not_run_or_diverged(climb: Climb, stepladder: Command) -> None:
@@ -135,7 +192,8 @@ def test_check_prints_the_same_as_data(climb: Climb, stepladder: Command) -> Non
     assert [step["target_verdict"] for step in found["steps"]] == ["missed"] * 3
     assert found["steps"][0]["effect"] is None
     assert found["steps"][1]["effect"]["mean"] == 0
-    assert found["steps"][1]["live"] is True
+    assert found["steps"][1]["effect"]["verdict"] == "undecided"
+    assert found["outcome"] == "failed"
     assert len(found["failures"]) == 1
 
 
@@ -159,7 +217,16 @@ def test_compare_of_single_runs_tells_what_they_cannot(climb: Climb, stepladder:
     record(climb, "dropout", [484])
     result = stepladder("compare", "tiny.py", "dropout", "plain")
     assert "4 images only this run answers right, 0 only the other (McNemar p 0.125)" in result.stdout
-    assert "one run each cannot tell a change from the seed" in result.stdout
+    assert "cannot tell a change from the seed; one pair: too few to judge." in result.stdout
+
+
+def test_what_is_printed_as_data_is_json_whatever_the_records(climb: Climb, stepladder: Command) -> None:
+    for last in ((500,), (500, 500), (0, 500)):
+        record(climb, "plain", last)
+        record(climb, "dropout", last)
+        for command in (("check", "tiny.py", "--json"), ("compare", "tiny.py", "dropout", "plain", "--json")):
+            json.loads(stepladder(*command).stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        shutil.rmtree(climb[1].runs)
 
 
 def test_compare_refuses_what_cannot_be_paired(climb: Climb, stepladder: Command) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepladder.evidence import Effect, adjusted, effect, estimate, live
+from stepladder.evidence.paired import detectable
 
 accuracies = st.integers(9_900, 9_999).map(lambda correct: correct / 10_000)
 arms = st.dictionaries(st.integers(0, 12), accuracies, min_size=1, max_size=10)
@@ -46,9 +47,9 @@ def test_one_pair_has_a_difference_and_nothing_else() -> None:
     found = effect({3: 0.75}, {3: 0.5, 4: 0.25})
     assert found is not None
     assert (found.n, found.mean, found.low, found.high) == (1, 0.25, None, None)
-    assert (found.p, found.p_holm, found.p_equivalence, found.least_p) == (1.0, 1.0, 1.0, 1.0)
-    assert (found.correlation, found.detectable, found.mcnemar) == (None, None, None)
-    assert (found.won, found.verdict) == (1.0, "undecided")
+    assert (found.p, found.p_holm, found.p_equivalence, found.p_equivalence_holm, found.least_p) == (1.0,) * 5
+    assert (found.correlation, found.detectable, found.mcnemar, found.sd, found.low90) == (None,) * 5
+    assert (found.won, found.verdict, found.reason) == (1.0, "one pair: too few to judge", "one pair")
 
 
 def test_without_a_shared_seed_there_is_no_effect() -> None:
@@ -65,18 +66,68 @@ def test_pairs_that_all_agree_are_judged_by_how_many_they_are(pairs: int, verdic
 
 
 @pytest.mark.parametrize(
-    ("differences", "verdict"),
+    ("differences", "verdict", "reason"),
     [
-        ([0.001, 0.002, 0.001, 0.003, 0.002, 0.001], "helps"),
-        ([-0.001, -0.002, -0.001, -0.003, -0.002, -0.001], "hurts"),
-        ([0.0001, -0.0001, 0.0002, -0.0002, 0.0001, 0.0], "no difference"),
-        ([0.001, -0.002, 0.003, -0.003, 0.002, 0.001], "undecided"),
-        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "undecided"),  # weights differ and accuracies agree: a fluke, no proof
-        ([0.01, 0.011], "undecided"),  # two pairs cannot have a p below 0.5
+        ([0.001, 0.002, 0.001, 0.003, 0.002, 0.001], "helps", "p after Holm below 0.05"),
+        ([-0.001, -0.002, -0.001, -0.003, -0.002, -0.001], "hurts", "p after Holm below 0.05"),
+        ([0.0001, -0.0001, 0.0002, -0.0002, 0.0001, 0.0], "no difference", "within 0.05 points after Holm"),
+        ([0.001, -0.002, 0.003, -0.003, 0.002, 0.001], "undecided", "interval contains 0"),
+        # weights differ and accuracies agree: a fluke, no proof
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "undecided", "pairs all agree"),
+        ([0.01, 0.011], "undecided", "too few pairs to show any"),  # two pairs cannot have a p below 0.5
+        ([0.01, 0.01, 0.01, 0.01, 0.01, -0.0004], "undecided", "interval excludes 0, the exact test does not"),
     ],
 )
-def test_a_verdict_is_what_the_pairs_carry(differences: list[float], verdict: str) -> None:
-    assert measured(*differences).verdict == verdict
+def test_a_verdict_is_what_the_pairs_carry_and_has_its_reason(differences: list[float], verdict: str, reason: str) -> None:
+    found = measured(*differences)
+    assert (found.verdict, found.reason) == (verdict, reason)
+
+
+def test_a_verdict_says_where_holm_leaves_open_what_an_interval_excludes() -> None:
+    weak = measured(0.001, 0.002, 0.001, 0.003, 0.002, 0.001, -0.0001)  # p 4 / 128
+    found = adjusted({"weak": weak, "other": weak})["weak"]
+    assert found.low is not None
+    assert found.low > 0
+    assert (found.p, found.p_holm) == (4 / 128, 8 / 128)
+    assert (found.verdict, found.reason) == ("undecided", "interval excludes 0, not after Holm")
+    wide = measured(*[0.0001] * 8, 0.01, -0.0001)  # p 20 / 1024, and an interval around 0
+    alone = adjusted({str(step): wide for step in range(4)})["0"]
+    assert (alone.verdict, alone.reason) == ("undecided", "p below 0.05, not after Holm")
+
+
+def test_no_difference_is_corrected_over_the_ladder_and_rests_on_the_90_percent_interval() -> None:
+    equal = measured(*[0.0004, -0.0004] * 5)  # t = 0.0005 / (0.000422 / sqrt(10)) = 3.75, p 0.0023
+    wider = measured(*[0.0007, -0.0007] * 5)  # t = 2.14, p 0.030
+    assert [found.verdict for found in (equal, wider)] == ["no difference", "no difference"]
+    assert wider.low90 is not None
+    assert wider.high90 is not None
+    half = 1.833113 * 0.0007 * math.sqrt(10 / 9) / math.sqrt(10)  # t(0.95, 9), from a table
+    assert [wider.low90, wider.high90] == pytest.approx([-half, half], rel=1e-5)
+    assert wider.high90 < 0.0005
+    both = adjusted({"first": wider, "second": wider})
+    assert both["first"].p_equivalence_holm == pytest.approx(2 * wider.p_equivalence)
+    assert (both["first"].verdict, both["first"].reason) == ("undecided", "interval contains 0")
+    beside = adjusted({"equal": equal, "wider": wider, "one": measured(0.0)})
+    assert [found.verdict for found in beside.values()] == ["no difference", "no difference", "one pair: too few to judge"]
+    assert beside["one"].p_equivalence_holm == 1.0
+
+
+def test_the_detectable_difference_is_that_of_the_level_after_holm() -> None:
+    pairs = measured(*[0.001, -0.001] * 5)
+    clear = measured(*[0.001, 0.002] * 5)
+    assert pairs.detectable is not None
+    alone = adjusted({"pairs": pairs})["pairs"]
+    assert alone.detectable == pairs.detectable
+    eight = adjusted({"pairs": pairs} | {str(step): pairs for step in range(7)})["pairs"]
+    assert eight.detectable == pytest.approx(detectable(0.001 * math.sqrt(10 / 9) / math.sqrt(10), 9, 0.05 / 8))
+    # what is found before it is taken off: all seven others are
+    beside = adjusted({"pairs": pairs} | {str(step): clear for step in range(7)})["pairs"]
+    assert beside.detectable == pairs.detectable
+
+
+def test_where_so_few_pairs_show_nothing_no_difference_is_detectable() -> None:
+    five = measured(0.001, 0.002, 0.003, 0.001, 0.002)
+    assert (five.n, five.pairs_needed, five.detectable) == (5, 6, None)
 
 
 def test_what_is_shown_to_help_is_not_called_no_difference_however_small() -> None:
@@ -85,10 +136,11 @@ def test_what_is_shown_to_help_is_not_called_no_difference_however_small() -> No
     assert found.verdict == "helps"
 
 
-def test_a_dead_step_makes_no_difference_whatever_its_figures() -> None:
-    found = effect({0: 0.99}, {0: 0.99}, live=False)
+@pytest.mark.parametrize("seeds", [1, 3, 8])
+def test_a_change_without_an_effect_on_the_weights_is_dead_whatever_its_figures(seeds: int) -> None:
+    found = effect(dict.fromkeys(range(seeds), 0.99), dict.fromkeys(range(seeds), 0.99), live=False)
     assert found is not None
-    assert found.verdict == "no difference"
+    assert (found.verdict, found.reason) == ("dead", "weights are the parent's")
 
 
 def test_equal_pairs_are_not_won() -> None:
@@ -121,7 +173,7 @@ def test_the_effects_of_a_ladder_are_corrected_for_one_another() -> None:
     one = measured(0.01)
     found = adjusted({"clear": clear, "weak": weak, "one": one})
     assert [found[name].p_holm for name in ("clear", "weak", "one")] == pytest.approx([4 / 1024, 2 / 64, 1.0])
-    assert [found[name].verdict for name in ("clear", "weak", "one")] == ["helps", "helps", "undecided"]
+    assert [found[name].verdict for name in ("clear", "weak", "one")] == ["helps", "helps", "one pair: too few to judge"]
     both = adjusted({"weak": weak, "other": weak})
     assert both["weak"].p_holm == pytest.approx(4 / 64)
     assert both["weak"].verdict == "undecided"
@@ -151,6 +203,8 @@ def test_an_effect_turned_round_says_the_opposite(child: dict[int, float], paren
     opposite = {"helps": "hurts", "hurts": "helps"}
     assert back.verdict == opposite.get(found.verdict, found.verdict)
     assert back.p == found.p
+    assert back.p_anytime == pytest.approx(found.p_anytime)
+    assert back.reason == found.reason
     assert back.mean == pytest.approx(-found.mean)
     assert found.won + back.won <= 1
 
@@ -164,7 +218,8 @@ def test_too_few_pairs_claim_nothing_and_every_claim_has_its_p(child: dict[int, 
         assert (found.mean > 0) == (found.verdict == "helps")
     if found and found.least_p >= 0.05:
         assert found.n < found.pairs_needed
-        assert found.verdict in ("undecided", "no difference")
+        assert found.detectable is None
+        assert found.verdict in ("undecided", "no difference", "one pair: too few to judge")
 
 
 @given(st.lists(st.lists(accuracies, min_size=1, max_size=8), min_size=1, max_size=6))
@@ -173,9 +228,12 @@ def test_a_correction_never_makes_a_claim(arms: list[list[float]]) -> None:
     for name, found in adjusted(effects).items():
         alone = effects[name]
         assert found.p_holm >= alone.p
+        assert found.p_equivalence_holm >= alone.p_equivalence
+        assert (found.detectable or 1) >= (alone.detectable or 0)
         assert found.least_p <= found.p_holm or found.n == 1
-        assert found.verdict in (alone.verdict, "undecided", "no difference")
-        assert replace(found, p_holm=alone.p_holm, least_p=alone.least_p, pairs_needed=alone.pairs_needed) == alone
+        assert found.verdict in (alone.verdict, "undecided")
+        names = ("p_holm", "p_equivalence_holm", "least_p", "pairs_needed", "detectable")
+        assert replace(found, **{name: getattr(alone, name) for name in names}) == alone
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from stepladder.evidence import Best, Estimate, best, estimate, held
+from stepladder.evidence import Best, Estimate, best, estimate, held, sampling, share
 
 accuracies = st.integers(0, 10_000).map(lambda correct: correct / 10_000)
 
@@ -32,6 +33,12 @@ def test_seeds_that_agree_have_no_interval_instead_of_a_certain_one() -> None:
 def test_no_values_are_no_estimate() -> None:
     with pytest.raises(ValueError, match="no values"):
         estimate([])
+
+
+def test_a_90_percent_interval_is_narrower() -> None:
+    half = 2.919986 * 0.001 / math.sqrt(3)  # t(0.95, 2), from a table
+    found = estimate([0.996, 0.994, 0.995], 0.90)
+    assert [found.low, found.high] == pytest.approx([0.995 - half, 0.995 + half], rel=1e-6)
 
 
 @given(st.lists(accuracies, min_size=2, max_size=12, unique=True))
@@ -62,13 +69,23 @@ def test_a_history_of_fewer_epochs_than_asked_for_holds_nothing() -> None:
     assert held([[1.0, 1.0], []], accuracy=0.9, hold=3).count == 0
 
 
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    # (p + z²/2n ± z sqrt(p(1 - p)/n + z²/4n²)) / (1 + z²/n) for 8 of 10
+def test_the_bounds_of_a_share_are_exact() -> None:
+    # all of n hold at a chance x with probability x^n, none with (1 - x)^n
+    assert share(20, 20).least == pytest.approx(0.05 ** (1 / 20)) == pytest.approx(0.8609, abs=1e-4)
+    assert share(20, 20).most == 1.0
+    assert share(0, 2).most == pytest.approx(1 - 0.05**0.5)
+    assert share(0, 2).least == 0.0
     found = held([[1.0]] * 8 + [[0.0]] * 2, accuracy=0.5, hold=1)
-    assert [found.low, found.high] == pytest.approx([0.490162, 0.943318], abs=1e-6)
-    none = held([[0.0]], accuracy=0.5, hold=1)
-    assert (none.share, none.low, none.n) == (0.0, 0.0, 1)
-    assert none.high == pytest.approx(0.793451, abs=1e-6)
+    assert found == share(8, 10)
+    # at the bounds, 8 or more, and 8 or fewer, of 10 have a chance of 5 %
+    assert stats.binom.sf(7, 10, found.least) == pytest.approx(0.05)
+    assert stats.binom.cdf(8, 10, found.most) == pytest.approx(0.05)
+
+
+def test_the_sampling_of_the_test_set_adds_a_binomial_interval() -> None:
+    assert sampling(0.9955, 10_000) == pytest.approx(1.96 * math.sqrt(0.9955 * 0.0045 / 10_000), rel=1e-4)
+    assert 100 * sampling(0.9955, 10_000) == pytest.approx(0.13, abs=0.002)
+    assert sampling(1.0, 500) == 0.0
 
 
 def test_best_tells_how_many_looks_it_was_picked_from() -> None:

@@ -8,7 +8,7 @@ from arms import IMAGES, LABELS, arm
 from recorded import record_small, small_ladder
 
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step, StepLR, data, records
-from stepladder.evidence import SUSPECTS, Arm, Evidence, Target, compare, estimate, gather, load
+from stepladder.evidence import SUSPECTS, Arm, Evidence, Target, between, compare, estimate, gather, load
 from stepladder.job import Setup
 
 ROOT = Step("Plain", Network([Conv(4), Conv(10, activation=None), GlobalAvgPool()]), Recipe(epochs=4))
@@ -40,10 +40,11 @@ def test_a_step_is_judged_at_its_last_epoch() -> None:
     assert found.lowest == pytest.approx(0.9910)
     assert found.best is not None
     assert (found.best.accuracy, found.best.epochs, found.best.seeds) == (0.9930, 4, 3)
-    assert found.target == Target("reached", None)
+    assert found.target == Target("reached")
+    assert found.sampling == pytest.approx(1.96 * (0.9925 * 0.0075 / IMAGES) ** 0.5, rel=1e-4)
     assert found.late is not None
     assert found.late.moves.mean == pytest.approx(0.001)
-    assert (found.effect, found.live, found.cut) == (None, None, None)
+    assert (found.effect, found.cut) == (None, None)
 
 
 def test_errors_are_summed_over_the_finished_seeds() -> None:
@@ -62,25 +63,33 @@ def test_a_seed_that_diverged_holds_nothing_and_is_in_no_mean() -> None:
     assert found.test == estimate([0.9920, 0.9930])
     assert found.held is not None
     assert (found.held.count, found.held.n) == (2, 3)
-    assert found.target == Target("undecided", None)
+    assert found.target.verdict == "undecided"
 
 
 def test_where_all_diverged_there_is_a_share_and_a_verdict_and_nothing_else() -> None:
     found, after, _ = gathered(arm(ROOT, {0: [0.9], 1: []}, diverged=[0, 1]), arm(DROPOUT, ends(0.99, 0.99)))
-    assert found == Evidence(4, diverged=(0, 1), held=found.held, target=Target("undecided", None))
+    assert found == Evidence(4, Target("diverged"), diverged=(0, 1), held=found.held)
     assert found.held is not None
     assert (found.held.count, found.held.n) == (0, 2)
-    assert (after.effect, after.live) == (None, None)
+    assert after.effect is None
 
 
 def test_a_step_that_is_not_run_shows_nothing() -> None:
-    assert gathered() == [Evidence(4)] * 3
+    assert gathered() == [Evidence(4, Target("not run"))] * 3
 
 
 def test_without_a_shared_seed_there_is_no_effect() -> None:
     _, found, _ = gathered(arm(ROOT, ends(0.99)), arm(DROPOUT, {5: [0.9, 0.9, 0.9, 0.99]}))
-    assert (found.effect, found.live) == (None, None)
+    assert found.effect is None
     assert found.test is not None
+    assert found.target == Target("one run: too few to judge", found.target.seeds)
+
+
+def test_one_run_has_one_number_of_seeds_for_target_and_effect() -> None:
+    _, alone, _ = gathered(dropout=arm(DROPOUT, ends(0.9940)))
+    _, found, _ = gathered(arm(ROOT, ends(0.9920)), arm(DROPOUT, ends(0.9940)))
+    assert found.effect is not None
+    assert (alone.target.seeds, found.target.seeds, found.effect.pairs_needed) == (3, 6, 6)
 
 
 def test_the_effects_of_a_ladder_are_corrected_and_those_of_a_comparison_are_not() -> None:
@@ -100,6 +109,21 @@ def test_the_effects_of_a_ladder_are_corrected_and_those_of_a_comparison_are_not
     assert skipped.mean == pytest.approx(0)
 
 
+def test_two_steps_of_which_one_comes_after_the_other_have_the_effect_of_the_ladder_either_way() -> None:
+    six = [0.9920, 0.9925, 0.9930, 0.9922, 0.9927, 0.9924]
+    better = ends(*(value + 0.001 + k / 10_000 for k, value in enumerate(six)))
+    arms = {"plain": arm(ROOT, ends(*six)), "dropout": arm(DROPOUT, better), "decay": arm(DECAY, ends(*six))}
+    found = between(LADDER, arms, LABELS, DROPOUT, ROOT)
+    assert found == gather(LADDER, arms, LABELS)["dropout"].effect
+    assert found is not None
+    back = between(LADDER, arms, LABELS, ROOT, DROPOUT)
+    assert back is not None
+    assert (back.p_holm, back.verdict, back.reason) == (found.p_holm, found.verdict, found.reason)
+    assert back.mean == -found.mean
+    assert between(LADDER, arms, LABELS, DECAY, ROOT) == compare(arms["decay"], arms["plain"], LABELS)
+    assert between(LADDER, arms | {"decay": NONE}, LABELS, DECAY, DROPOUT) is None
+
+
 def test_one_pair_is_compared_image_by_image() -> None:
     plain, dropout = arm(ROOT, ends(0.9920)), arm(DROPOUT, ends(0.9940), hard=7)
     _, found, _ = gathered(plain, dropout)
@@ -108,7 +132,7 @@ def test_one_pair_is_compared_image_by_image() -> None:
     assert found.effect.mcnemar.only_child - found.effect.mcnemar.only_parent == 20
     right, before = dropout.answers[0] == LABELS, plain.answers[0] == LABELS
     assert found.effect.mcnemar.only_child == np.sum(right & ~before)
-    assert (found.effect.p_holm, found.effect.verdict) == (1.0, "undecided")
+    assert (found.effect.p_holm, found.effect.verdict) == (1.0, "one pair: too few to judge")
 
 
 def test_one_shared_pair_among_more_seeds_is_the_one_that_is_compared() -> None:
@@ -130,9 +154,8 @@ def test_several_pairs_are_not_compared_image_by_image() -> None:
 def test_a_step_with_the_weights_of_its_parent_is_dead(seeds: int) -> None:
     last = [0.9920, 0.9930, 0.9925][:seeds]
     _, found, _ = gathered(arm(ROOT, ends(*last)), arm(DROPOUT, ends(*last), weights="plain"))
-    assert found.live is False
     assert found.effect is not None
-    assert (found.effect.mean, found.effect.p, found.effect.verdict) == (0.0, 1.0, "no difference")
+    assert (found.effect.live, found.effect.mean, found.effect.p, found.effect.verdict) == (False, 0.0, 1.0, "dead")
 
 
 def test_a_cut_of_the_learning_rate_is_found_in_the_records() -> None:
@@ -168,7 +191,7 @@ def setup(tmp_path: Path, small_mnist: Path) -> Setup:
 
 
 def test_arms_are_read_from_the_records_by_step_with_their_answers(setup: Setup) -> None:
-    arms = load(small_ladder(), setup)
+    arms = load(small_ladder().steps, setup)
     assert list(arms) == ["plain", "narrow", "dropout", "decay", "rotation"]
     narrow = arms["narrow"]
     assert [(record.seed, record.status) for record in narrow.records] == [
@@ -188,16 +211,17 @@ def test_arms_are_read_from_the_records_by_step_with_their_answers(setup: Setup)
 
 def test_some_steps_can_be_read_alone(setup: Setup) -> None:
     ladder = small_ladder()
-    assert list(load(ladder, setup, [ladder.step("rotation"), ladder.step("plain")])) == ["rotation", "plain"]
+    assert list(load([ladder.step("rotation"), ladder.step("plain")], setup)) == ["rotation", "plain"]
 
 
 def test_what_is_read_can_be_gathered(setup: Setup) -> None:
     ladder = small_ladder()
-    found = gather(ladder, load(ladder, setup), data.load(setup.data).test_labels)
+    found = gather(ladder, load(ladder.steps, setup), data.load(setup.data).test_labels)
     assert {step: len(evidence.seeds) for step, evidence in found.items()} == {
         "plain": 3, "narrow": 3, "dropout": 3, "decay": 0, "rotation": 1,
     }  # fmt: skip
-    assert [evidence.live for evidence in found.values()] == [None, True, False, None, True]
+    verdicts = [evidence.effect and evidence.effect.verdict for evidence in found.values()]
+    assert verdicts == [None, "undecided", "dead", None, "one pair: too few to judge"]
 
 
 def test_a_damaged_run_is_set_aside_with_the_reason_and_the_others_are_read(setup: Setup) -> None:
@@ -205,7 +229,7 @@ def test_a_damaged_run_is_set_aside_with_the_reason_and_the_others_are_read(setu
     (logits,) = setup.runs.glob("plain-*/1/logits.safetensors")
     logits.write_bytes(b"no tensors")
     shutil.copytree(logits.parent.with_name("2"), logits.parent.with_name("7"))  # a third seed that is none
-    plain = load(ladder, setup)["plain"]
+    plain = load(ladder.steps, setup)["plain"]
     assert [record.seed for record in plain.records] == [0, 2]
     damaged, copied = plain.damaged
     assert damaged.startswith(f"{logits}: damaged: its SHA-256 is ")

@@ -10,9 +10,11 @@ from scipy import stats
 from stepladder.evidence import McNemar
 from stepladder.evidence.paired import (
     MARGIN,
+    anytime_p,
     detectable,
     equivalence_p,
     holm,
+    level_after_holm,
     mcnemar,
     pairs_needed,
     sign_flip_p,
@@ -92,6 +94,56 @@ def test_above_twenty_pairs_the_p_is_drawn_near_the_exact_one_and_the_same_every
 
 def test_a_drawn_p_is_never_0() -> None:
     assert sign_flip_p([0.001 * k for k in range(1, 41)]) == smallest_p(40) == 2e-5
+
+
+def test_the_anytime_p_is_one_over_the_largest_mean_of_bets() -> None:
+    # one pair of 0.001: 2 / (1 + exp(-2 lambda d)) at bets of 200, 800, 3200 and their mirrors, whose factors add to 2
+    assert anytime_p([0.001]) == 1.0
+    bets = [sign * bet for bet in (200, 800, 3200) for sign in (1, -1)]
+    wealth = [
+        sum(math.prod(2 / (1 + math.exp(-2 * bet * d)) for d in [0.001] * pairs) for bet in bets) / len(bets) for pairs in (1, 2, 3)
+    ]
+    assert wealth[0] == pytest.approx(1)
+    assert anytime_p([0.001] * 3) == pytest.approx(1 / wealth[2])
+    # what was once reached stays: a later pair against it raises nothing
+    assert anytime_p([0.001, 0.001, 0.001, -0.001]) == pytest.approx(1 / wealth[2])
+
+
+@given(several)
+def test_the_wealth_of_the_bets_is_one_on_average_over_all_signs(differences: list[float]) -> None:
+    sizes = [abs(difference) for difference in differences[:6]]
+    wealth = []
+    for signs in product((1, -1), repeat=len(sizes)):
+        bets = np.array([200, 800, 3200, -200, -800, -3200])[:, None]
+        signed = np.multiply(signs, sizes)
+        wealth.append(np.prod(2 / (1 + np.exp(-2 * bets * signed)), axis=1).mean())
+        assert anytime_p(signed.tolist()) <= min(1, 1 / wealth[-1]) + 1e-9
+    assert np.mean(wealth) == pytest.approx(1)
+
+
+@given(several, images)
+def test_the_anytime_p_never_rises_and_knows_no_direction(differences: list[float], more: float) -> None:
+    found = anytime_p(differences)
+    assert 0 < anytime_p([*differences, more]) <= found <= 1
+    assert anytime_p([-difference for difference in differences]) == pytest.approx(found)
+
+
+def test_the_anytime_p_of_very_many_pairs_is_a_number() -> None:
+    assert 0 < anytime_p([0.5] * 2_000) < 1e-300
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [([], 0.05), ([1.0] * 7, 0.05 / 8), ([0.001] * 7, 0.05), ([0.001, 0.001, 0.9], 0.05 / 2), ([0.02, 0.9], 0.05 / 3)],
+)
+def test_the_level_that_an_effect_faces_beside_others(others: list[float], expected: float) -> None:
+    assert level_after_holm(others) == pytest.approx(expected)
+
+
+@given(ps, st.floats(0, 0.06))
+def test_an_effect_is_found_below_its_level_and_not_above(others: list[float], p: float) -> None:
+    if abs(p - level_after_holm(others)) > 1e-9:
+        assert (holm([p, *others])[0] < 0.05) == (p < level_after_holm(others))
 
 
 def test_holms_correction_by_hand() -> None:

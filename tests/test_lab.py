@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -247,7 +247,7 @@ def test_what_cannot_be_is_said_before_anything_is_trained(lab: Lab, tmp_path: P
     own = replace(lab, runs=tmp_path / "none")
     even = Ladder("even", LADDER.budget, [Step("Even", Network([Conv(10, kernel=4), GlobalAvgPool()]))]).with_epochs(1)
     large = Ladder("large", LADDER.budget, [Step("Large", Network([Conv(10), GlobalAvgPool()], input=(1, 32, 32)))]).with_epochs(1)
-    with pytest.raises(UserError, match="step even: layer 1, .*the native engine knows odd kernels"):
+    with pytest.raises(UserError, match=r"step even: layer 1, .*the native engine knows odd kernels"):
         own.run(even)
     with pytest.raises(DataError, match="the images are 1 x 28 x 28, the network expects 1 x 32 x 32"):
         own.run(large)
@@ -256,7 +256,7 @@ def test_what_cannot_be_is_said_before_anything_is_trained(lab: Lab, tmp_path: P
     with pytest.raises(SpecError, match="has no step 'z'"):
         own.run(LADDER, steps=["z"])
     for seeds in (0, True, 1.5, "3"):
-        with pytest.raises(UserError, match="seeds is .*, expected a whole number of at least 1"):
+        with pytest.raises(UserError, match=r"seeds is .*, expected a whole number of at least 1"):
             own.run(LADDER, seeds=seeds)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="expected a Ladder"):
         own.run("mnist")  # type: ignore[arg-type]
@@ -325,6 +325,6 @@ def test_a_script_needs_no_guard_and_a_ladder_of_its_own_trains_in_workers(small
 
 
 def test_the_lab_is_a_public_name_that_loads_what_it_needs_only_when_asked() -> None:
-    code = "import sys, stepladder; print('numpy' in sys.modules); stepladder.Lab; print('numpy' in sys.modules, 'torch' in sys.modules)"
+    code = "import sys, stepladder; seen = sys.modules; print('numpy' in seen); stepladder.Lab; print('numpy' in seen, 'torch' in seen)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True", "False"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from chromium import BEYOND, CUT, FAINT, chromium
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
-from recorded import record_climb, record_small
+from recorded import built, record_climb, record_small
 
 from stepladder import report
 from stepladder.job import Setup
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Path:
     """The report of the nine built-in steps with ten seeds each."""
     setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("climb")
     ladder = record_climb(setup, 10)
-    report.write(report.build(ladder, setup), ladder, setup, made)
+    report.write(built(ladder, setup), ladder, setup, made)
     return made
 
 
@@ -42,7 +42,7 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) ->
     """The report of a ladder with a dead step, one that diverged once, one run once and one not run."""
     setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("small")
     ladder = record_small(setup)
-    report.write(report.build(ladder, setup), ladder, setup, made)
+    report.write(built(ladder, setup), ladder, setup, made)
     return made
 
 

@@ -1,5 +1,5 @@
 import re
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from recorded import NARROW, WIDE
 
 from stepladder import data, ladders
+from stepladder.evidence import EffectVerdict, TargetVerdict
 from stepladder.page import overview, views, words
 from stepladder.page.charts import Curves, accuracy_chart, loss_chart
 from stepladder.page.tree import Rail, rails
@@ -18,17 +19,18 @@ def make_step(**fields: Any) -> dict[str, Any]:
     """A step of a report of which only these fields are known; it keeps within BUDGET and ran with two seeds."""
     seeds = {str(seed): [{"test_accuracy": accuracy}] for seed, accuracy in enumerate((0.993, 0.997))}
     accuracy = {"mean": 0.995, "low": 0.992, "high": 0.998}
-    held = {"share": 1.0, "n": 2}
+    held = {"share": 1.0, "least": 0.2236, "n": 2}
     step = {"parameters": 900, "epochs": 9, "seeds": [0, 1], "history": seeds, "test_accuracy": accuracy, "held": held}
-    return step | {"effect": None, "live": True, "target_verdict": "undecided", "target_more_seeds": None} | fields
+    return step | {"effect": None, "target_verdict": "undecided", "target_seeds": None, "over_budget": []} | fields
 
 
-def make_effect(mean: float, half: float, verdict: str = "undecided", n: int = 3) -> dict[str, Any]:
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n, "verdict": verdict}
+def make_effect(mean: float, half: float, verdict: str = "undecided", n: int = 3, reason: str = "") -> dict[str, Any]:
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n, "verdict": verdict, "reason": reason}
 
 
+NONE = {"share": 0.0, "least": 0.0, "n": 2}
 BUDGET = {"parameters": 1_000, "epochs": 10, "accuracy": 0.994, "hold": 5}
-NOT_RUN = make_step(seeds=[], history={}, test_accuracy=None, held=None, target_verdict=None)
+NOT_RUN = make_step(seeds=[], history={}, test_accuracy=None, held=None, target_verdict="not run")
 
 
 def test_the_gallery_stops_at_sixty() -> None:
@@ -40,18 +42,31 @@ def test_the_gallery_stops_at_sixty() -> None:
 @pytest.mark.parametrize(
     ("step", "verdict"),
     [
-        (make_step(target_verdict="reached"), ("good", "✓", "reached", "held by 2 of 2")),
-        (make_step(target_verdict="missed", held={"share": 0.0, "n": 2}), ("bad", "✗", "missed", "held by 0 of 2")),
-        (make_step(target_more_seeds=1), ("open", "◐", "undecided", "≈ 1 more seed")),
-        (make_step(target_more_seeds=12), ("open", "◐", "undecided", "≈ 12 more seeds")),
-        (make_step(held={"share": 0.5, "n": 2}), ("open", "◐", "undecided", "held by 1 of 2")),
-        (make_step(parameters=1_001, target_verdict="reached"), ("bad", "✗", "over budget", "1,001 parameters")),
-        (make_step(epochs=4), ("none", "·", "not judged", "too few epochs to hold")),
+        (make_step(target_verdict="reached"), ("good", "✓", "reached", "held by 2 of 2, at least 22 %")),
+        (make_step(target_verdict="missed", held=NONE), ("bad", "✗", "missed", "held by 0 of 2")),
+        (make_step(target_verdict="accurate, not held", held=NONE), ("bad", "✗", "accurate, not held", "held by 0 of 2")),
+        (make_step(target_seeds=12), ("open", "◐", "undecided", "≈ 12 seeds in all")),
+        (make_step(held={"share": 0.5, "least": 0.025, "n": 2}), ("open", "◐", "undecided", "held by 1 of 2, at least 2 %")),
+        (
+            make_step(parameters=1_001, over_budget=["parameters"], target_verdict="over budget"),
+            ("bad", "✗", "over budget", "1,001 parameters"),
+        ),
+        (make_step(target_verdict="too few epochs to judge"), ("none", "·", "too few epochs to judge", "")),
+        (
+            make_step(target_verdict="one run: too few to judge", target_seeds=6),
+            ("open", "◐", "one run: too few to judge", "≈ 6 seeds in all"),
+        ),
+        (make_step(target_verdict="diverged"), ("bad", "✗", "diverged", "")),
         (NOT_RUN, ("none", "·", "not run", "")),
     ],
 )
-def test_the_target_is_judged_within_the_budget(step: dict[str, Any], verdict: tuple[str, ...]) -> None:
-    assert overview.target(step, BUDGET) == verdict
+def test_a_target_has_its_verdict_a_colour_and_what_it_rests_on(step: dict[str, Any], verdict: tuple[str, ...]) -> None:
+    assert overview.target(step) == verdict
+
+
+def test_every_verdict_has_a_colour() -> None:
+    assert list(overview.TARGETS) == list(get_args(TargetVerdict))
+    assert list(overview.EFFECTS) == list(get_args(EffectVerdict))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +75,12 @@ def test_the_target_is_judged_within_the_budget(step: dict[str, Any], verdict: t
         ({"effect": make_effect(0.001, 0.0005, "helps", 10)}, ("good", "", "helps", "10 pairs")),
         ({"effect": make_effect(-0.001, 0.0005, "hurts")}, ("bad", "", "hurts", "3 pairs")),
         ({"effect": make_effect(0.0, 0.0003, "no difference")}, ("none", "", "no difference", "3 pairs")),
-        ({"effect": make_effect(0.0, 0.001, n=1)}, ("open", "", "undecided", "one pair")),
-        ({"effect": make_effect(0.0, 0.0, "no difference"), "live": False}, ("dead", "", "dead", "changed nothing")),
+        (
+            {"effect": make_effect(0.001, 0.0005, reason="interval excludes 0, not after Holm")},
+            ("open", "", "undecided", "3 pairs: interval excludes 0, not after Holm"),
+        ),
+        ({"effect": make_effect(0.0, 0.001, "one pair: too few to judge", n=1)}, ("open", "", "one pair: too few to judge", "")),
+        ({"effect": make_effect(0.0, 0.0, "dead")}, ("dead", "", "dead", "changed nothing")),
         ({}, None),
     ],
 )
@@ -213,13 +232,15 @@ def test_a_summary_tells_a_network_by_its_size() -> None:
 @pytest.mark.parametrize(
     ("fields", "lines"),
     [
-        ({"p_holm": 0.0156, "won": 0.9}, ["p 0.0156 after Holm", "9 of 10 pairs won"]),
+        ({"p_holm": 0.0156, "won": 0.9}, ["p 0.0156 after Holm", "anytime p 0.02", "9 of 10 pairs won"]),
+        ({"verdict": "no difference", "p_holm": 1.0, "won": 0.5, "low90": -0.0002, "high90": 0.0003},
+         ["p 1 after Holm", "anytime p 0.02", "5 of 10 pairs won", "90 %: -0.02 to +0.03 points"]),
         ({"verdict": "undecided", "p_holm": 0.5, "won": 0.5, "detectable": 0.00066},
-         ["p 0.5 after Holm", "5 of 10 pairs won", "would show 0.07 or more"]),
+         ["p 0.5 after Holm", "anytime p 0.02", "5 of 10 pairs won", "would show 0.07 or more"]),
         ({"n": 1, "mcnemar": {"only_child": 31, "only_parent": 27, "p": 0.694}},
          ["31 images only here,", "27 only there, p 0.694"]),
     ],
 )  # fmt: skip
 def test_the_tests_of_an_effect_are_told_in_a_few_words(fields: dict[str, Any], lines: list[str]) -> None:
-    effect = {"n": 10, "verdict": "helps", "detectable": 0.0004, "mcnemar": None} | fields
+    effect = {"n": 10, "verdict": "helps", "detectable": 0.0004, "mcnemar": None, "p_anytime": 0.02} | fields
     assert words.effect_tests(effect) == lines

@@ -7,8 +7,8 @@ import stepladder
 
 PUBLIC = [
     "EMA", "AdamW", "Affine", "AvgPool", "BlurPool", "Budget", "Conv", "Cosine", "Erasing", "Excite", "Flatten",
-    "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "Residual", "SpecError", "Step",
-    "StepLR", "UserError",
+    "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "Residual", "SpecError",
+    "Step", "StepLR", "UserError",
 ]  # fmt: skip
 
 

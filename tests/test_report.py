@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import NARROW, record_climb, record_run, record_small, small_ladder
+from recorded import NARROW, built, record_climb, record_run, record_small, small_ladder
 
 from stepladder import data, report
 from stepladder.evidence import SUSPECTS
@@ -26,14 +26,14 @@ def setup(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Setup:
 
 @pytest.fixture(scope="module")
 def found(setup: Setup) -> dict[str, Any]:
-    return report.build(small_ladder(), setup)
+    return built(small_ladder(), setup)
 
 
 @pytest.fixture(scope="module")
 def folder(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a report has been written."""
     made = tmp_path_factory.mktemp("report") / "new"
-    report.write(report.build(small_ladder(), setup), small_ladder(), setup, made)
+    report.write(built(small_ladder(), setup), small_ladder(), setup, made)
     return made
 
 
@@ -52,7 +52,9 @@ def test_the_steps_come_in_ladder_order_with_what_they_changed(found: dict[str, 
     assert changes[1]["new"]["layers"][-1] == {"type": "GlobalAvgPool"}
     assert changes[2] == {"concept": "dropout", "old": 0, "new": 0.05}
     assert changes[3] == {"concept": "schedule", "old": None, "new": {"type": "StepLR", "every": 2, "factor": 0.1}}
-    assert found["budget"] == {"parameters": 1_200, "epochs": 4, "accuracy": 0.97, "hold": 2}
+    assert found["budget"] == {"parameters": 1_200, "epochs": 4, "accuracy": 0.97, "hold": 2, "held": 0.9}
+    assert found["images"] == IMAGES
+    assert found["sampling"] == pytest.approx(1.96 * (0.97 * 0.03 / IMAGES) ** 0.5, rel=1e-4)
     assert found["machines"] == [{"processor": "Abacus 3000", "threads": 1, "torch": "2.13.0", "commit": "abc"}]
     assert found["made"] == "2026-11-23"
 
@@ -77,8 +79,13 @@ def test_a_seed_that_diverged_does_not_hold_the_target(found: dict[str, Any]) ->
     assert shares == [(0.0, 3), (0.5, 4), (2 / 3, 3), None, (1.0, 1)]
 
 
+def test_the_share_that_holds_has_its_exact_bounds(found: dict[str, Any]) -> None:
+    assert found["steps"][0]["held"] == {"share": 0.0, "least": 0.0, "most": pytest.approx(1 - 0.05 ** (1 / 3)), "n": 3}
+
+
 def test_a_step_with_the_weights_of_its_parent_is_dead(found: dict[str, Any]) -> None:
-    assert [step["live"] for step in found["steps"]] == [None, True, False, None, True]
+    verdicts = [step["effect"] and step["effect"]["verdict"] for step in found["steps"]]
+    assert verdicts == [None, "undecided", "dead", None, "one pair: too few to judge"]
 
 
 def test_errors_are_summed_over_seeds(found: dict[str, Any], setup: Setup) -> None:
@@ -98,16 +105,21 @@ def test_errors_are_summed_over_seeds(found: dict[str, Any], setup: Setup) -> No
 
 
 def test_the_target_and_every_effect_have_a_verdict(found: dict[str, Any]) -> None:
-    assert [step["target_verdict"] for step in found["steps"]] == [*["undecided"] * 3, None, "undecided"]
-    # what did not hold no seed can mend; one seed of 97.6 needs more to have an interval above 97
-    assert [step["target_more_seeds"] for step in found["steps"]] == [None, None, None, None, 5]
+    assert [step["target_verdict"] for step in found["steps"]] == [
+        *["undecided"] * 3, "not run", "one run: too few to judge",
+    ]  # fmt: skip
+    # 0 of 3 no seed can mend; one seed of 97.6 needs 6 to have an interval above 97, and its effect 7
+    assert [found["steps"][place]["target_seeds"] for place in (0, 3, 4)] == [None, None, 7]
+    assert [step["target_open"] for step in found["steps"]] == [
+        "too few seeds hold for it to be reached", *["interval contains the target"] * 2, None, None,
+    ]  # fmt: skip
     effect = found["steps"][1]["effect"]  # the pairs differ by 0, 1 and 2 of 500 images
-    assert (effect["verdict"], effect["p"], effect["won"]) == ("undecided", 0.5, 2 / 3)
+    assert (effect["verdict"], effect["reason"]) == ("undecided", "too few pairs to show any")
+    assert (effect["p"], effect["won"]) == (0.5, 2 / 3)
     assert effect["p_holm"] == 1.0  # twice, for this effect and that of the dead step
     assert effect["mcnemar"] is None
-    assert found["steps"][2]["effect"]["verdict"] == "no difference"
     one = found["steps"][4]["effect"]
-    assert (one["n"], one["verdict"], one["p_holm"]) == (1, "undecided", 1.0)
+    assert (one["n"], one["verdict"], one["p_holm"]) == (1, "one pair: too few to judge", 1.0)
     assert one["mcnemar"] == {"only_child": 4, "only_parent": 0, "p": 0.125}
 
 
@@ -122,7 +134,7 @@ def test_the_missed_images_are_a_file_of_their_own(folder: Path, found: dict[str
 
 def test_suspect_labels_are_marked_in_mnist_alone(tmp_path: Path, found: dict[str, Any]) -> None:
     setup = Setup(tmp_path)
-    climbed = report.build(record_climb(setup, 1), setup)
+    climbed = built(record_climb(setup, 1), setup)
     suspects = [image["index"] for step in climbed["steps"] for image in step["misclassified"] if image["suspect"]]
     assert 0 < len(set(suspects)) <= 15
     assert set(suspects) <= SUSPECTS
@@ -133,8 +145,9 @@ def test_a_step_without_records_is_not_run(found: dict[str, Any]) -> None:
     decay = found["steps"][3]
     assert decay["n"] == 0
     assert decay["analysis"] == "Not run."
-    for name in ("test_accuracy", "train_accuracy", "held", "best", "target_verdict", "effect", "live", "confusion", "per_class"):
+    for name in ("test_accuracy", "train_accuracy", "sampling", "held", "best", "effect", "confusion", "per_class"):
         assert decay[name] is None
+    assert (decay["target_verdict"], decay["over_budget"]) == ("not run", [])
     assert decay["parameters"] == NARROW.parameters
     assert decay["layers"][0]["rf_out"] == 3
 
@@ -146,12 +159,13 @@ def test_the_file_is_strict_json_of_short_lines_and_its_fields_are_documented(fo
     assert max(len(line) for line in text.splitlines() if '"analysis"' not in line) <= 140
     steps = found["steps"]
     names = {*found, *(name for step in steps for name in step), *steps[1]["effect"], *steps[4]["effect"]["mcnemar"]}
+    names |= {*found["budget"], *steps[1]["held"]}
     names |= set(steps[0]["misclassified"][0])
     assert [name for name in names if f"`{name}`" not in (report.__doc__ or "")] == []
 
 
 def test_the_same_records_give_the_same_bytes(folder: Path, setup: Setup, tmp_path: Path) -> None:
-    paths = report.write(report.build(small_ladder(), setup), small_ladder(), setup, tmp_path)
+    paths = report.write(built(small_ladder(), setup), small_ladder(), setup, tmp_path)
     assert paths == [tmp_path / name for name in ("report.json", "report.md", "report.html", "missed.json")]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     for path in paths:
@@ -164,7 +178,7 @@ def test_a_record_that_cannot_be_believed_is_set_aside_and_named(small_mnist: Pa
         record_run(made, ladder.steps[0], seed, [400, 450, 470, 480])
     file = Job("small", ladder.steps[0], 1, made).folder / "run.json"
     file.write_text(file.read_text().replace('"test_correct": 480', '"test_correct": 481'))
-    found = report.build(ladder, made)
+    found = built(ladder, made)
     assert found["steps"][0]["seeds"] == [0]
     (reason,) = found["damaged"]
     assert reason.startswith(f"{file}: its bytes do not have the SHA-256")
@@ -179,7 +193,7 @@ def test_a_report_of_held_out_images_says_so_and_points_into_them(tmp_path: Path
     ladder = small_ladder()
     for seed, right in enumerate((390, 392)):
         record_run(setup, ladder.steps[0], seed, [350, 360, 380, right])
-    found = report.build(ladder, setup)
+    found = built(ladder, setup)
     assert found["holdout"] == 400
     labels = setup.dataset(10).test_labels
     assert [image["label"] for image in found["steps"][0]["misclassified"]] == labels[:10].tolist()

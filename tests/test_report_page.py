@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from recorded import record_small
+from recorded import built, record_small
 
 from stepladder import data, report
 from stepladder.job import Setup
@@ -25,7 +25,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Setup:
 def folder(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the report of `small_ladder` has been written."""
     ladder, made = record_small(setup), tmp_path_factory.mktemp("report")
-    report.write(report.build(ladder, setup), ladder, setup, made)
+    report.write(built(ladder, setup), ladder, setup, made)
     return made
 
 

@@ -1,9 +1,10 @@
 """The report of a ladder, made from its records alone: report.json, report.md, report.html and missed.json.
 
-report.json, schema 1. Accuracies, differences and shares are fractions, intervals are 95 %; what is not known is null.
+report.json, schema 2. Accuracies, differences and shares are fractions, intervals are 95 %; what is not known is null.
 
-- `schema`, `ladder` (its name), `budget` {`parameters`, `epochs`, `accuracy`, `hold`}
+- `schema`, `ladder` (its name), `budget` {`parameters`, `epochs`, `accuracy`, `hold`, `held`}
 - `made`: the day of the newest record (null without records), so the same records give the same report
+- `images`: of the test set; `sampling`: what its own sampling adds to the budget's accuracy, half of a 95 % interval
 - `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
 - `damaged`: why each run that contradicts itself was set aside, a sentence each
@@ -14,18 +15,25 @@ report.json, schema 1. Accuracies, differences and shares are fractions, interva
     - `n`: how many seeds have finished; `seeds`: which; `diverged`: the seeds whose loss was no longer finite
     - `test_accuracy`, `train_accuracy` {`mean`, `sd`, `low`, `high`, `worst`}: last epoch, over the finished seeds; `sd` is
       null with one seed, `low` and `high` are null without a spread
-    - `held` {`share`, `low`, `high`, `n`}: the share of seeds with at least the budget's accuracy in each of its last `hold`
-      epochs; seeds that diverged count as not holding
+    - `sampling`: what the test set's own sampling adds to the mean of `test_accuracy`, half of a 95 % interval
+    - `held` {`share`, `least`, `most`, `n`}: the share of seeds with at least the budget's accuracy in each of its last `hold`
+      epochs, and the exact one-sided 95 % bounds of that share; seeds that diverged count as not holding
     - `best` {`accuracy`, `epochs`, `seeds`}: the largest test accuracy, and out of how many it was picked
-    - `target_verdict`: reached, missed or undecided; `target_more_seeds`: about how many more seeds would decide, null where
-      it is decided or no number can be told
+    - `target_verdict`: reached; accurate, not held; missed; undecided; one run: too few to judge; too few epochs to judge;
+      over budget; diverged; not run. `target_seeds`: about how many seeds in all would do, null where it is decided or no
+      number can be told; `target_open`: what leaves it undecided, else null; `over_budget`: a list of what the step has too
+      much of, parameters or epochs
     - `effect`: test accuracy minus the parent's at the last epoch, paired over `n` shared seeds
-      {`mean`, `low`, `high`, `n`,
-      `p` (two-sided, exact sign-flip test), `p_holm` (adjusted for all effects of the ladder),
-      `verdict` (helps, hurts, no difference, undecided), `won` (the share of pairs in which the step is above its parent),
-      `correlation` (between the two steps over the seeds), `detectable` (the difference found with 80 % power),
-      `mcnemar` {`only_child`, `only_parent`, `p`} (with one pair: the images that only one of the two answered right)}
-    - `live`: false where all shared seeds end with the very weights of the parent
+      {`verdict` (helps, hurts, no difference, dead, undecided, one pair: too few to judge), `reason` (why, in a few words),
+      `mean`, `sd`, `low`, `high`, `n`, `low90`, `high90` (the 90 % interval on which the equivalence test rests),
+      `p` (two-sided, exact sign-flip test), `p_holm` (adjusted for all effects of the ladder; the verdict rests on it),
+      `p_anytime` (of the same null, whenever looked at; not adjusted),
+      `p_equivalence` (two one-sided t-tests within 0.05 points), `p_equivalence_holm` (adjusted likewise),
+      `won` (the share of pairs in which the step is above its parent),
+      `correlation` (between the two steps over the seeds), `detectable` (the difference found with 80 % power after Holm),
+      `mcnemar` {`only_child`, `only_parent`, `p`} (with one pair: the images that only one of the two answered right),
+      `live` (false where all shared seeds end with the very weights of the parent),
+      `least_p` (the smallest `p_holm` that so many pairs allow), `pairs_needed` (how many allow one below 0.05)}
     - `history`: for each seed (as text) its epochs, as in run.json
     - `confusion`: rows are labels, columns answers, summed over the finished seeds
     - `per_class`: for each label, the share of its images answered right
@@ -33,15 +41,15 @@ report.json, schema 1. Accuracies, differences and shares are fractions, interva
       `answers` {wrong answer (as text): seeds}, `suspect` (people hold this label of MNIST wrong)}
     - `analysis`: a paragraph
 
-Without finished seeds (`n` is 0), the figures from `test_accuracy` to `live`, `confusion` and `per_class` are null; where all
-diverged, `held` and `target_verdict` are not.
+Without finished seeds (`n` is 0), the figures from `test_accuracy` to `best`, `effect`, `confusion` and `per_class` are null;
+where all diverged, `held` is not.
 
 missed.json: for each step's id its `misclassified`, each image also with `of`, the number of finished seeds.
 """
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,7 +63,7 @@ from stepladder.page.markdown import markdown
 from stepladder.records import Record
 from stepladder.spec import Ladder, Step, to_data
 
-SCHEMA = 1
+SCHEMA = 2
 LINE = 140
 """Characters of a line of report.json, but for long texts."""
 
@@ -74,13 +82,10 @@ def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> 
     return [_write(folder / name, content) for name, content in texts.items()]
 
 
-def build(ladder: Ladder, setup: Setup) -> dict[str, Any]:
-    """The data of report.json, from the records that `ladder` has under `setup`.
-
-    Raises RecordError and DataError for files that cannot be used.
-    """
-    arms = evidence.load(ladder, setup)
-    gathered = evidence.gather(ladder, arms, setup.dataset(_classes(ladder)).test_labels)
+def build(
+    ladder: Ladder, setup: Setup, arms: Mapping[str, Arm], gathered: Mapping[str, Evidence], images: int
+) -> dict[str, Any]:  # fmt: skip
+    """The data of report.json, from what `evidence` loaded and gathered, and the size of the test set; reads nothing."""
     every = [record for arm in arms.values() for record in arm.records]
     return {
         "schema": SCHEMA,
@@ -89,6 +94,8 @@ def build(ladder: Ladder, setup: Setup) -> dict[str, Any]:
         "made": max((record.environment["date"][:10] for record in every if "date" in record.environment), default=None),
         "engine": setup.engine,
         "device": setup.device,
+        "images": images,
+        "sampling": evidence.sampling(ladder.budget.accuracy, images),
         "holdout": setup.holdout,
         "machines": _machines(every),
         "damaged": [reason for arm in arms.values() for reason in arm.damaged],
@@ -98,6 +105,19 @@ def build(ladder: Ladder, setup: Setup) -> dict[str, Any]:
             for step in ladder.steps
         ],
     }
+
+
+def runs_of(found: dict[str, Any]) -> int:
+    """How many runs a report is made of, from the data of its report.json."""
+    return sum(len(step["history"]) for step in found["steps"])
+
+
+def runs_in(folder: Path) -> int:
+    """How many runs the report in a folder is made of; 0 where there is none that can be read."""
+    try:
+        return runs_of(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return 0
 
 
 def missed(found: dict[str, Any]) -> dict[str, Any]:
@@ -152,12 +172,14 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "diverged": list(found.diverged),
         "test_accuracy": _data(found.test, "mean", "sd", "low", "high", "worst"),
         "train_accuracy": _data(found.train, "mean", "sd", "low", "high", "worst"),
-        "held": _data(found.held, "share", "low", "high", "n"),
+        "sampling": found.sampling,
+        "held": _data(found.held, "share", "least", "most", "n"),
         "best": _data(found.best, "accuracy", "epochs", "seeds"),
-        "target_verdict": found.target.verdict if found.target else None,
-        "target_more_seeds": found.target.more_seeds if found.target else None,
-        "effect": _effect(found.effect),
-        "live": found.live,
+        "target_verdict": found.target.verdict,
+        "target_seeds": found.target.seeds,
+        "target_open": found.target.open,
+        "over_budget": list(found.target.over),
+        "effect": effect(found.effect),
         "history": {str(record.seed): [asdict(epoch) for epoch in record.history] for record in arm.records},
         "confusion": found.confusion and [list(row) for row in found.confusion],
         "per_class": found.per_class and list(found.per_class),
@@ -165,11 +187,9 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
     }
 
 
-def _effect(found: Effect | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    names = ("mean", "low", "high", "n", "p", "p_holm", "verdict", "won", "correlation", "detectable")
-    return {name: getattr(found, name) for name in names} | {"mcnemar": found.mcnemar and asdict(found.mcnemar)}
+def effect(found: Effect | None) -> dict[str, Any] | None:
+    """An effect as data, with its verdict and reason; None where there is none."""
+    return None if found is None else {"verdict": found.verdict, "reason": found.reason} | asdict(found)
 
 
 def _missed(image: Missed) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """Evidence put into words: a paragraph for each step, each sentence with its figures, none that the figures do not carry."""
 
-from stepladder.analysis import sentences
-from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points
+from stepladder.analysis import cells, sentences
+from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points, size
 from stepladder.analysis.suggestion import suggestion
 from stepladder.evidence import Evidence
 from stepladder.spec import Budget, Step
 
-__all__ = ["analyse", "counted", "p_value", "percent", "percents", "point_range", "points"]
+__all__ = ["analyse", "cells", "counted", "p_value", "percent", "percents", "point_range", "points", "size"]
 
 
 def analyse(step: Step, budget: Budget, evidence: Evidence, parent: Evidence | None = None) -> str:
     """What the runs of a step show, as a paragraph; `parent` is the evidence of the step before, to tell what moved."""
-    if not evidence.target:
+    if evidence.target.verdict == "not run":
         return "Not run."
     found = [sentences.diverged(evidence)] if evidence.diverged else []
     name = step.parent.id if step.parent else ""

@@ -1,5 +1,9 @@
 """What a step's runs show, a sentence for each question; each has its figures and claims no more than its verdict does."""
 
+import math
+from dataclasses import asdict
+
+from stepladder.analysis.cells import least
 from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points, rounded, size
 from stepladder.evidence import ALPHA, MARGIN, Cut, Effect, Estimate, Evidence, Late, McNemar, Share, Target
 from stepladder.evidence.paired import smallest_p
@@ -80,7 +84,7 @@ def against(parent: str, found: Effect | None) -> str:
         return f"It has 0 finished seeds in common with {parent}, so what the change did is not measured."
     if not found.live:
         of_all = "the one shared seed" if found.n == 1 else f"all {found.n} shared seeds"
-        return f"The change did nothing: for {of_all} the final weights are bit for bit those of {parent}."
+        return f"The change is dead, it did nothing: for {of_all} the final weights are bit for bit those of {parent}."
     if found.mcnemar:
         return _one_pair(parent, found, found.mcnemar)
     interval = "without a spread, no interval"
@@ -89,31 +93,39 @@ def against(parent: str, found: Effect | None) -> str:
     p = p_value(found.p) if found.p_holm == found.p else f"{p_value(found.p)}, {p_value(found.p_holm)[2:]} after Holm"
     return (
         f"Against {parent}, paired over {found.n} seeds, it is {points(found.mean)} ({interval}, sign-flip {p}, "
-        f"{round(found.won * found.n)} of {found.n} pairs won): {_verdict(found)}."
+        f"anytime {p_value(found.p_anytime)}, {round(found.won * found.n)} of {found.n} pairs won): {_verdict(found)}."
     )
 
 
 def _one_pair(parent: str, found: Effect, images: McNemar) -> str:
     return (
         f"Against {parent} it is {points(found.mean)}: {counted(images.only_child, 'image')} only this run answers right, "
-        f"{images.only_parent:,} only the other (McNemar {p_value(images.p)}), which compares two trained networks; "
-        "one run each cannot tell a change from the seed."
+        f"{images.only_parent:,} only the other (McNemar {p_value(images.p)}), which compares two trained networks and cannot tell "
+        f"a change from the seed; {found.verdict}."
     )
 
 
 def _verdict(found: Effect) -> str:
-    if found.verdict == "no difference":
-        return f"no difference above {size(MARGIN)} (equivalence test, {p_value(found.p_equivalence)})"
-    if found.verdict != "undecided":
+    if found.verdict in ("helps", "hurts"):
         return f"the change {found.verdict}"
-    if found.n < found.pairs_needed:
+    if found.verdict == "no difference" and found.low90 is not None and found.high90 is not None:
+        after = "" if found.p_equivalence_holm == found.p_equivalence else " after Holm"
+        interval = f"90 % interval {point_range(found.low90, found.high90)}"
+        return f"no difference above {size(MARGIN)} ({interval}, equivalence test {p_value(found.p_equivalence_holm)}{after})"
+    return _undecided(found)
+
+
+def _undecided(found: Effect) -> str:
+    """What leaves an effect undecided."""
+    if found.reason == "too few pairs to show any":
         after = " after Holm" if found.least_p > smallest_p(found.n) else ""
         least = f"{found.n} pairs cannot have a p below {found.least_p:.3g}{after}"
         return f"undecided, as {least}; for one below {ALPHA} it takes {found.pairs_needed}"
-    if found.detectable is None:
+    if found.reason == "pairs all agree" or found.detectable is None:
         return f"undecided, as {found.n} pairs that all agree show no scatter to judge by"
-    before = "" if found.p_holm == found.p else ", before Holm"
-    return f"undecided; at this scatter {found.n} pairs find a difference of {size(found.detectable)} with 80 % power{before}"
+    after = "" if found.p_holm == found.p else ", after Holm"
+    finds = f"at this scatter {found.n} pairs find a difference of {size(found.detectable)} with 80 % power{after}"
+    return f"undecided ({found.reason}); {finds}"
 
 
 def errors(evidence: Evidence, before: Evidence | None, parent: str) -> str:
@@ -146,44 +158,48 @@ def _each(count: int, runs: int) -> str:
     return f"{round(count / runs, 1):,}".removesuffix(".0")
 
 
-def over(step: Step, budget: Budget) -> list[str]:
-    """What of the budget the step exceeds: '10,500 of 10,000 parameters'; empty where it keeps within."""
-    return [cost for cost, within in _costs(step, budget) if not within]
-
-
 def target(step: Step, evidence: Evidence, budget: Budget) -> str:
-    """Whether the step keeps within the budget, whether its accuracy is reached and held, and what would decide it."""
+    """What the step costs, whether its seeds held the accuracy, and the verdict; '' where there is none but that all diverged."""
     found, share, goal = evidence.target, evidence.held, percent(budget.accuracy)
-    if not found or not share or not evidence.test or evidence.lowest is None:
-        return ""
-    if evidence.epochs < budget.hold:
-        return f"Runs of {counted(evidence.epochs, 'epoch')} are too short to hold {goal} for {budget.hold}."
-    costs = ", ".join(cost for cost, _ in _costs(step, budget))
-    where = f"{'Over' if over(step, budget) else 'Within'} the budget ({costs}),"
+    if found.verdict == "too few epochs to judge":
+        return f"Runs of {counted(evidence.epochs, 'epoch')} cannot hold {goal} for {budget.hold}: {found.verdict}."
+    where = f"{'Over' if found.over else 'Within'} the budget ({', '.join(_costs(step, budget))}),"
+    if not share or evidence.lowest is None:
+        return f"{where} it has no finished run: {found.verdict}." if found.over else ""
     who = "it" if share.n == 1 else f"{share.count if share.count else 'none'} of {share.n} seeds"
     holds = "did not hold" if share.n == 1 and not share.count else "held"
     when = "in the last epoch" if budget.hold == 1 else f"in each of the last {budget.hold} epochs"
     late = f"{goal} {when} (lowest {percent(evidence.lowest)})"
-    return f"{where} {who} {holds} {late}; {_reached(found, share, evidence.test.mean < budget.accuracy)}."
+    bound = least(asdict(share)) if share.n > 1 else ""
+    shown = f"{bound.replace(',', ', so')} do" if bound else ""
+    return f"{where} {who} {holds} {late}{shown}; {_reached(found, share, budget)}."
 
 
-def _costs(step: Step, budget: Budget) -> list[tuple[str, bool]]:
-    """Each cost against its limit, and whether it keeps within."""
+def _costs(step: Step, budget: Budget) -> list[str]:
+    """Each cost against its limit: '10,500 of 10,000 parameters'."""
     costs = [("parameters", step.network.parameters, budget.parameters), ("epochs", step.recipe.epochs, budget.epochs)]
-    return [(f"{value:,} of {limit:,} {name}", value <= limit) for name, value, limit in costs]
+    return [f"{value:,} of {limit:,} {name}" for name, value, limit in costs]
 
 
-def _reached(found: Target, share: Share, below: bool) -> str:
-    """The verdict with its reason; `below` where the mean is below the target."""
+def _reached(found: Target, share: Share, budget: Budget) -> str:
+    """The verdict with its reason."""
+    mean, asked = "the whole interval of the mean lies", percent(budget.held, 0)
+    few = f"at most {math.ceil(100 * share.most)} % of seeds hold where {asked} must, which more seeds cannot mend"
     if found.verdict == "reached":
-        return "the target is reached, as the whole interval of the mean lies at or above it and every seed held"
+        return f"the target is reached, as {mean} at or above it and at least {asked} of the seeds held"
     if found.verdict == "missed":
-        return "the target is missed, as the whole interval of the mean lies below it"
-    one = "one run leaves the target undecided"
-    if share.count < share.n and not below:
-        if share.n == 1:
-            return f"{one}, and more seeds cannot mend that it did not hold"
-        short = f"{share.n - share.count} did not hold, and more seeds cannot mend that"
-        return f"the target is undecided: the mean is not below it, but {short}"
-    more = f", and about {counted(found.more_seeds, 'more seed')} would decide" if found.more_seeds else ""
-    return f"{one}{more}" if share.n == 1 else f"the target is undecided{more}"
+        return f"the target is missed, as {mean} below it"
+    if found.verdict == "accurate, not held":
+        return f"{found.verdict}: {mean} at or above the target, but {few}"
+    if found.verdict != "undecided":
+        return found.verdict
+    if found.open == "too few seeds hold for it to be reached":
+        return f"the target is undecided, but out of reach: {few}"
+    why = {
+        "interval contains the target": "the interval of the mean contains it",
+        "seeds all agree": "seeds that all agree show no scatter to judge by",
+        "share that holds is open": f"{mean} at or above it, but so many seeds leave open whether {asked} hold",
+        None: "",
+    }[found.open]
+    more = f", and about {counted(found.seeds, 'seed')} in all would decide" if found.seeds else ""
+    return f"the target is undecided: {why}{more}"

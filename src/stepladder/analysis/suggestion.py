@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from stepladder.analysis.cells import PLANNED
 from stepladder.analysis.figures import counted, percent, size
-from stepladder.analysis.sentences import LOWERING, over
+from stepladder.analysis.sentences import LOWERING
 from stepladder.evidence import MARGIN, Estimate, Evidence
 from stepladder.spec import Budget, OneCycle, Recipe, Step
 
@@ -19,15 +20,16 @@ def suggestion(step: Step, budget: Budget, evidence: Evidence) -> str:
 
 def _in_order(step: Step, budget: Budget, evidence: Evidence) -> Iterator[str]:
     yield from _repairs(step, budget, evidence)
-    if not evidence.test or not evidence.target:
+    if not evidence.test:
         return
-    if evidence.test.n == 1:
-        yield from _seeds(step, evidence, budget.accuracy)
-        yield "more seeds, as 1 run shows no spread"
-    if evidence.target.verdict == "reached" and evidence.test.low is not None:
+    target = evidence.target
+    if target.verdict == "one run: too few to judge":
+        many = f"about {target.seeds} seeds in all, {PLANNED}," if target.seeds else "more seeds,"
+        yield f"{many} as 1 run is too few to judge"
+    if target.verdict == "reached" and evidence.test.low is not None:
         spare = size(evidence.test.low - budget.accuracy)
         yield f"fewer than {step.network.parameters:,} parameters, as the interval begins {spare} above the target"
-    if evidence.target.more_seeds:
+    if target.seeds:
         yield from _seeds(step, evidence, budget.accuracy)
     yield from _improvements(step, budget, evidence)
     yield from _seeds(step, evidence, budget.accuracy)
@@ -39,13 +41,13 @@ def _repairs(step: Step, budget: Budget, evidence: Evidence) -> Iterator[str]:
     if evidence.diverged:
         peak = step.recipe.schedule.peak if isinstance(step.recipe.schedule, OneCycle) else step.recipe.learning_rate
         yield f"a learning rate below {peak:g}, as {counted(len(evidence.diverged), 'run')} diverged"
-    if evidence.live is False:
-        yield "put the change right or take it out, as 0 weights differ"
-    if beyond := over(step, budget):
-        yield f"a step within the budget, as this one has {' and '.join(beyond)}"
-    if step.recipe.epochs < budget.hold:
-        yield f"at least {budget.hold} epochs, as {step.recipe.epochs} cannot show whether the target holds"
     effect, parent = evidence.effect, step.parent
+    if effect and effect.verdict == "dead":
+        yield "put the change right or take it out, as 0 weights differ"
+    if beyond := [f"{value:,} of {limit:,} {name}" for name, value, limit in budget.exceeded(step)]:
+        yield f"a step within the budget, as this one has {' and '.join(beyond)}"
+    if evidence.target.verdict == "too few epochs to judge":
+        yield f"at least {budget.hold} epochs, as {step.recipe.epochs} cannot show whether the target holds"
     if parent and effect and effect.verdict == "hurts" and step.network.parameters >= parent.network.parameters:
         yield f"go back to {parent.id} and change something else, as this change costs {size(effect.mean)}"
 
@@ -55,13 +57,17 @@ def _seeds(step: Step, evidence: Evidence, accuracy: float) -> Iterator[str]:
     effect, parent, target, test = evidence.effect, step.parent, evidence.target, evidence.test
     if parent and not effect:
         yield f"runs of {parent.id} with the same {counted(len(evidence.seeds), 'seed')}, as 0 are shared"
-    if parent and effect and effect.verdict == "undecided":
-        if effect.n < effect.pairs_needed:
-            yield f"at least {effect.pairs_needed} seeds of this step and of {parent.id}, as fewer cannot show an effect"
-        if effect.detectable is None or effect.detectable > MARGIN:
-            yield f"more than {effect.n} seeds of this step and of {parent.id}, as these are too few to see {size(MARGIN)}"
-    if target and target.more_seeds and test and test.mean >= accuracy:
-        yield f"about {counted(target.more_seeds, 'more seed')}, as the mean is {size(test.mean - accuracy)} above the target"
+    if parent and effect and effect.n < effect.pairs_needed and effect.verdict != "dead":
+        many = max(effect.pairs_needed, target.seeds or 0)
+        fewer = f"fewer than {effect.pairs_needed} cannot show an effect"
+        yield f"{many} seeds of this step and of {parent.id} in all, {PLANNED}, as {fewer}"
+    if target.seeds and test and test.mean >= accuracy:
+        yield f"about {target.seeds} seeds in all, {PLANNED}, as the mean is {size(test.mean - accuracy)} above the target"
+    if parent and effect and effect.verdict == "undecided" and (effect.detectable is None or effect.detectable > MARGIN):
+        yield (
+            f"more than {effect.n} seeds of this step and of {parent.id} in all, {PLANNED}, "
+            f"as these are too few to see {size(MARGIN)}"
+        )
 
 
 def _improvements(step: Step, budget: Budget, evidence: Evidence) -> Iterator[str]:

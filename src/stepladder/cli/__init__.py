@@ -197,7 +197,7 @@ def compare(
     from stepladder.cli import verdicts
 
     result = lab.result(ladders.load(ladder), epochs=epochs)
-    found = verdicts.comparison(result, step, other)
+    found = verdicts.comparison(result.ladder, step, other, result.arms, result.compare(step, other))
     print(json.dumps(found, indent=1, allow_nan=False) if as_json else verdicts.sentences(found))
     _tell(result)
 
@@ -218,7 +218,7 @@ def check(
     from stepladder.cli import verdicts
 
     result = lab.result(ladders.load(ladder), epochs=epochs)
-    found = verdicts.check(result)
+    found = verdicts.check(result.ladder, result.evidence)
     if as_json:
         print(json.dumps(found, indent=1, allow_nan=False))
     else:
@@ -262,7 +262,7 @@ def _report(result: "Result", force: bool) -> Path:
         written = result.report(force=force)
     finally:
         if not result.hint:
-            tables.results(result.ladder, result.data())
+            tables.results(result.data())
     for path in written.paths:
         print(f"wrote {path}")
     return written.page

@@ -10,6 +10,9 @@ from rich.table import Table
 from stepladder.anatomy import Size, anatomy
 from stepladder.spec import Ladder, Step
 
+VERDICTS = ("target", "against its parent")
+"""Columns that may take several lines."""
+
 
 def layers(step: Step) -> None:
     """Print one step's layer table."""
@@ -48,16 +51,13 @@ def ladders(found: Sequence[Ladder]) -> None:
     put(table)
 
 
-def results(ladder: Ladder, report: dict[str, Any]) -> None:
-    """Print a report's figures, a line for each step: last epoch, mean and standard deviation over seeds."""
-    table = new(None, ("step", "title", "parameters", "seeds", "train", "test", "± sd", "held"), left=2)
-    for step, data in zip(ladder.steps, report["steps"], strict=True):
-        train, test, held = data["train_accuracy"], data["test_accuracy"], data["held"]
-        figures = ["not run", "", "", ""]
-        if test:
-            sd = "" if test["sd"] is None else f"{test['sd']:.2%}"
-            figures = [f"{train['mean']:.2%}", f"{test['mean']:.2%}", sd, f"{held['share']:.0%}"]
-        table.add_row(step.id, step.label, f"{data['parameters']:,}", str(data["n"]), *figures)
+def results(report: dict[str, Any]) -> None:
+    """Print a report's overview, a line for each step."""
+    from stepladder.page.table import HEADS, TEXTS, rows  # scipy: not for `--help`
+
+    table = new(None, HEADS, left=TEXTS)
+    for row in rows(report):
+        table.add_row(*row)
     put(table)
 
 
@@ -65,15 +65,15 @@ def new(title: str | None, columns: Sequence[str], left: int) -> Table:
     """A table whose first `left` columns are text, the others numbers."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number < left else "right", no_wrap=True)
+        table.add_column(name, justify="left" if number < left else "right", no_wrap=name not in VERDICTS)
     return table
 
 
 def put(table: Table) -> None:
     """Print a table."""
-    console = Console()
+    console = Console(markup=False, emoji=False)  # brackets and colons in a title are text
     if not console.is_terminal:
-        console.width = 200  # piped text is not cut to a terminal's width
+        console.width = 250  # piped text is not cut to a terminal's width
     console.print(table, highlight=False)
 
 

@@ -1,33 +1,30 @@
 """What `compare` and `check` say, as data and as text."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from stepladder import evidence
-from stepladder.analysis import counted, percent, percents, points
+from stepladder import evidence, report
+from stepladder.analysis import cells, counted, percent, percents, points
 from stepladder.analysis.sentences import against
 from stepladder.cli import tables
-from stepladder.evidence import Effect, Evidence
-from stepladder.job import Setup
-from stepladder.spec import Ladder, Step, UserError
+from stepladder.evidence import Arm, Effect, Evidence, Failure, Outcome
+from stepladder.spec import Ladder, Step
+
+EXITS = {"reached": 0, "failed": 1, "undecided": 3}
+"""The exit code of `check` for an outcome."""
 
 
-def comparison(ladder: Ladder, step: Step, other: Step, setup: Setup) -> dict[str, Any]:
-    """Two steps' accuracies and the effect of `step` against `other`; raises UserError where no finished seed is shared."""
-    arms = evidence.load(ladder, setup, [step, other])
-    labels = setup.dataset(step.network.classes).test_labels
-    effect = evidence.compare(arms[step.id], arms[other.id], labels)
-    if effect is None:
-        seeds = (f"{each.id} has {_seeds(arms[each.id].finished)}" for each in (step, other))
-        raise UserError(f"{step.id} and {other.id} have no finished seed in common: {', '.join(seeds)}")
-    last = {name: [record.history[-1].test_accuracy for record in arm.finished] for name, arm in arms.items()}
+def comparison(ladder: Ladder, step: str, other: str, arms: Mapping[str, Arm], effect: Effect) -> dict[str, Any]:
+    """Two steps' accuracies, from the arms of their ladder, and the effect of one against the other."""
+    last = {name: [record.history[-1].test_accuracy for record in arms[name].finished] for name in (step, other)}
     return {
         "ladder": ladder.name,
-        "step": step.id,
-        "other": other.id,
+        "step": step,
+        "other": other,
         "test_accuracy": {name: asdict(evidence.estimate(values)) for name, values in last.items()},
-        "effect": asdict(effect) | {"verdict": effect.verdict},
-        "words": against(other.id, effect),
+        "effect": report.effect(effect),
+        "words": against(other, effect),
     }
 
 
@@ -37,58 +34,71 @@ def sentences(found: dict[str, Any]) -> str:
     return "\n".join([*lines, found["words"]])
 
 
-def check(ladder: Ladder, setup: Setup) -> dict[str, Any]:
-    """Each step's cost and verdicts, and why the check fails: a sentence for each reason, none where it passes."""
-    arms = evidence.load(ladder, setup)
-    gathered = evidence.gather(ladder, arms, setup.dataset(ladder.steps[0].network.classes).test_labels)
+def check(ladder: Ladder, gathered: Mapping[str, Evidence]) -> dict[str, Any]:
+    """Each step's cost and verdicts, the outcome of the ladder, and a sentence for each reason why it fails."""
+    outcome = evidence.outcome(ladder, gathered)
     return {
         "ladder": ladder.name,
         "budget": asdict(ladder.budget),
-        "failures": _failures(ladder, gathered),
+        "outcome": outcome.status,
+        "words": _words(ladder, gathered, outcome),
+        "failures": [_failure(ladder, gathered, failure) for failure in outcome.failures],
         "steps": [_step(step, gathered[step.id]) for step in ladder.steps],
     }
 
 
 def show(ladder: Ladder, found: dict[str, Any]) -> None:
-    """Print what `check` found: a line for each step, then why it fails or that it passes."""
+    """Print what `check` found: a line for each step, why it fails, and what the outcome is."""
     budget = ladder.budget
     title = (
-        f"{ladder.name}: {budget.accuracy:.2%} held in the last {budget.hold} epochs, "
+        f"{ladder.name}: {budget.accuracy:.2%} held in the last {budget.hold} epochs by {budget.held:.0%} of the seeds, "
         f"at most {budget.parameters:,} parameters and {budget.epochs} epochs"
     )
     table = tables.new(title, ("step", "target", "against its parent", "seeds", "test", "held", "parameters", "epochs"), left=3)
     for step in found["steps"]:
         test, held, effect = step["test_accuracy"], step["held"], step["effect"]
-        against = "" if not effect else "dead" if step["live"] is False else f"{effect['verdict']} ({points(effect['mean'])})"
-        figures = [f"{test['mean']:.2%}" if test else "", f"{held['share']:.0%}" if held else ""]
+        compared = f"{points(effect['mean'])}: {cells.effect(effect)}" if effect else ""
+        figures = [f"{test['mean']:.2%}" if test else "", cells.held(held) if held else ""]
         costs = f"{step['parameters']:,}", str(step["epochs"])
-        table.add_row(step["id"], step["target_verdict"] or "not run", against, str(step["n"]), *figures, *costs)
+        table.add_row(step["id"], step["target_verdict"], compared, str(step["n"]), *figures, *costs)
     tables.put(table)
     for failure in found["failures"]:
         print(f"FAILED: {failure}")
-    if not found["failures"]:
-        (last,) = (step for step in found["steps"] if step["id"] == ladder.last.id)
-        print(
-            "passed: every step keeps within the budget and changes something; "
-            f"the target is {last['target_verdict']} by {last['id']}, the last step that is kept"
-        )
+    if found["words"]:
+        print(found["words"])
 
 
-def _failures(ladder: Ladder, gathered: dict[str, Evidence]) -> list[str]:
-    dead = [step for step in ladder.steps if gathered[step.id].live is False]
-    found = ladder.violations()
-    found += [f"step {step.id} changes nothing: its weights are those of {step.parent.id}" for step in dead if step.parent]
-    last = ladder.last
-    shown = gathered[last.id]
-    if not shown.target:
-        found.append(f"step {last.id}, the last that is kept, has not been run")
-    elif not shown.test:
-        found.append(f"step {last.id}, the last that is kept, has no finished run: {counted(len(shown.diverged), 'run')} diverged")
-    elif shown.target.verdict == "missed":
-        found.append(
-            f"step {last.id}, the last that is kept, misses the target of {percent(ladder.budget.accuracy)}: {_mean(shown)}"
-        )
-    return found
+def _words(ladder: Ladder, gathered: Mapping[str, Evidence], outcome: Outcome) -> str:
+    """The outcome in a sentence; '' where the failures say it."""
+    if outcome.status == "failed":
+        return ""
+    target = gathered[outcome.step].target
+    last = f"{outcome.step}, the last step that is kept"
+    if outcome.status == "reached":
+        return f"passed: every step keeps within the budget and changes something; the target is reached by {last}"
+    more = f" (about {counted(target.seeds, 'seed')} in all, {cells.PLANNED})" if target.seeds else ""
+    return f"UNDECIDED: {last}, {_mean(gathered[outcome.step])}: {target.verdict}{more}"
+
+
+def _failure(ladder: Ladder, gathered: Mapping[str, Evidence], failure: Failure) -> str:
+    """Why a ladder fails, in a sentence."""
+    step, found = ladder.step(failure.step), gathered[failure.step]
+    last, goal = f"step {step.id}, the last that is kept,", percent(ladder.budget.accuracy)
+    match failure.fault:
+        case "over budget":
+            beyond = [f"{value:,} {name}, the budget allows {limit:,}" for name, value, limit in ladder.budget.exceeded(step)]
+            return f"step {step.id} is over budget: it has {', and '.join(beyond)}"
+        case "dead":
+            return f"step {step.id} is dead, it changes nothing: its weights are those of {step.parent.id if step.parent else ''}"
+        case "not run":
+            return f"{last} has not been run"
+        case "diverged":
+            return f"{last} has no finished run: {counted(len(found.diverged), 'run')} diverged"
+        case "missed":
+            return f"{last} misses the target of {goal}: {_mean(found)}"
+        case "accurate, not held":
+            share = cells.held(asdict(found.held)) if found.held else ""
+            return f"{last} is accurate, not held: {_mean(found)}, but {share} of the seeds held {goal}"
 
 
 def _step(step: Step, found: Evidence) -> dict[str, Any]:
@@ -101,15 +111,10 @@ def _step(step: Step, found: Evidence) -> dict[str, Any]:
         "n": len(found.seeds),
         "test_accuracy": found.test and asdict(found.test),
         "held": found.held and asdict(found.held),
-        "target_verdict": found.target and found.target.verdict,
-        "target_more_seeds": found.target and found.target.more_seeds,
-        "effect": _effect(found.effect),
-        "live": found.live,
+        "target_verdict": found.target.verdict,
+        "target_seeds": found.target.seeds,
+        "effect": report.effect(found.effect),
     }
-
-
-def _effect(found: Effect | None) -> dict[str, Any] | None:
-    return asdict(found) | {"verdict": found.verdict} if found else None
 
 
 def _mean(found: Evidence) -> str:

@@ -7,21 +7,48 @@ from typing import Literal
 import numpy as np
 
 from stepladder.evidence.estimates import SAME, estimate
-from stepladder.evidence.paired import ALPHA, McNemar, detectable, equivalence_p, holm, pairs_needed, sign_flip_p, smallest_p
+from stepladder.evidence.paired import (
+    ALPHA,
+    McNemar,
+    anytime_p,
+    detectable,
+    equivalence_p,
+    holm,
+    level_after_holm,
+    pairs_needed,
+    sign_flip_p,
+    smallest_p,
+)
 
-EffectVerdict = Literal["helps", "hurts", "no difference", "undecided"]
+EffectVerdict = Literal["helps", "hurts", "no difference", "dead", "undecided", "one pair: too few to judge"]
+EffectReason = Literal[
+    "p after Holm below 0.05",
+    "within 0.05 points after Holm",
+    "weights are the parent's",
+    "one pair",
+    "too few pairs to show any",
+    "pairs all agree",
+    "interval excludes 0, not after Holm",
+    "interval excludes 0, the exact test does not",
+    "p below 0.05, not after Holm",
+    "interval contains 0",
+]
 
 
 @dataclass(frozen=True)
 class Effect:
     """Child minus parent in last-epoch test accuracy, paired over `n` shared seeds.
 
-    - `mean`, `low`, `high`: the mean difference and its t-interval (None with one pair, or pairs that all agree)
-    - `p`: two-sided, of the exact sign-flip test; `p_holm`: adjusted for all effects of the ladder, 1.0 with one pair
-    - `p_equivalence`: of the difference lying within 0.05 points of 0
+    - `mean`, `sd`, `low`, `high`: the mean difference, its deviation and t-interval (None with one pair, the interval also
+      with pairs that all agree); `low90` and `high90`: the 90 % interval that the equivalence test rests on
+    - `p`: two-sided, of the exact sign-flip test, for a number of seeds that was planned; `p_holm`: adjusted for all effects
+      of the ladder, 1.0 with one pair. The verdict rests on it
+    - `p_anytime`: of the same null, may be looked at after every seed; not adjusted
+    - `p_equivalence`: of the difference lying within 0.05 points of 0; `p_equivalence_holm`: adjusted as `p_holm` is
     - `won`: the share of pairs in which the child is above the parent; equal pairs are not won
     - `correlation`: between the arms over the seeds (None below three pairs, where it says nothing, or without spread)
-    - `detectable`: the difference that a t-test on so many pairs of this spread finds with 80 % power (None without spread)
+    - `detectable`: the difference that a t-test on so many pairs of this spread finds with 80 % power at the level that it
+      faces after Holm (None without spread, and where so few pairs cannot show any)
     - `mcnemar`: the two runs image by image, with one pair only
     - `live`: False where every shared seed ends with the very weights of the parent
     - `least_p`: the smallest `p_holm` that `n` pairs allow, and `pairs_needed`: how many allow one below 0.05, both with
@@ -30,11 +57,16 @@ class Effect:
 
     n: int
     mean: float
+    sd: float | None
     low: float | None
     high: float | None
+    low90: float | None
+    high90: float | None
     p: float
     p_holm: float
+    p_anytime: float
     p_equivalence: float
+    p_equivalence_holm: float
     won: float
     correlation: float | None
     detectable: float | None
@@ -45,13 +77,35 @@ class Effect:
 
     @property
     def verdict(self) -> EffectVerdict:
-        """Helps or hurts: p after Holm below 0.05. No difference: the weights are the parent's, or the equivalence test
-        says less than 0.05 points at 0.05. Undecided: the rest."""
+        """Dead: the weights are the parent's. Helps or hurts: p after Holm below 0.05. No difference: the equivalence test
+        after Holm says less than 0.05 points at 0.05. One pair is too few to judge; the rest is undecided."""
         if not self.live:
-            return "no difference"
+            return "dead"
+        if self.n == 1:
+            return "one pair: too few to judge"
         if self.p_holm < ALPHA:
             return "helps" if self.mean > 0 else "hurts"
-        return "no difference" if self.p_equivalence < ALPHA else "undecided"
+        return "no difference" if self.p_equivalence_holm < ALPHA else "undecided"
+
+    @property
+    def reason(self) -> EffectReason:
+        """Why that is the verdict."""
+        decided: dict[EffectVerdict, EffectReason] = {
+            "dead": "weights are the parent's",
+            "one pair: too few to judge": "one pair",
+            "helps": "p after Holm below 0.05",
+            "hurts": "p after Holm below 0.05",
+            "no difference": "within 0.05 points after Holm",
+        }
+        if self.verdict in decided:
+            return decided[self.verdict]
+        if self.n < self.pairs_needed:
+            return "too few pairs to show any"
+        if self.low is None or self.high is None:
+            return "pairs all agree"
+        if self.low <= 0 <= self.high:
+            return "p below 0.05, not after Holm" if self.p < ALPHA else "interval contains 0"
+        return "interval excludes 0, not after Holm" if self.p < ALPHA else "interval excludes 0, the exact test does not"
 
 
 def effect(child: Mapping[int, float], parent: Mapping[int, float], *, live: bool = True) -> Effect | None:
@@ -64,37 +118,54 @@ def effect(child: Mapping[int, float], parent: Mapping[int, float], *, live: boo
         return None
     arms = [child[seed] for seed in shared], [parent[seed] for seed in shared]
     differences = np.subtract(*arms).tolist()
-    found, p = estimate(differences), sign_flip_p(differences)
-    return Effect(
+    found, ninety = estimate(differences), estimate(differences, 1 - 2 * ALPHA)
+    p, p_equivalence = sign_flip_p(differences), equivalence_p(differences)
+    alone = Effect(
         n=found.n,
         mean=found.mean,
+        sd=found.sd,
         low=found.low,
         high=found.high,
+        low90=ninety.low,
+        high90=ninety.high,
         p=p,
         p_holm=p,
-        p_equivalence=equivalence_p(differences),
+        p_anytime=anytime_p(differences),
+        p_equivalence=p_equivalence,
+        p_equivalence_holm=p_equivalence,
         won=float(np.mean(np.asarray(differences) > SAME)),
         correlation=_correlation(*arms),
-        detectable=detectable(found.sd / found.n**0.5, found.n - 1) if found.sd else None,
+        detectable=None,
         mcnemar=None,
         live=live,
-        least_p=smallest_p(found.n),
-        pairs_needed=pairs_needed([]),
+        least_p=1.0,
+        pairs_needed=1,
     )
+    return _beside(alone, [])
 
 
 def adjusted(effects: Mapping[str, Effect]) -> dict[str, Effect]:
     """The effects of a ladder with Holm's correction over those of two pairs or more; one pair claims nothing and costs
     the others nothing."""
     family = [name for name, found in effects.items() if found.n > 1]
-    ps = dict(zip(family, holm([effects[name].p for name in family]), strict=True))
+    ps, equivalences = (
+        dict(zip(family, holm([getattr(effects[name], field) for name in family]), strict=True)) for field in ("p", "p_equivalence")
+    )
 
     def adjust(name: str, found: Effect) -> Effect:
-        others = [effects[other].p for other in family if other != name]
-        least = holm([smallest_p(found.n), *others])[0]
-        return replace(found, p_holm=ps.get(name, 1.0), least_p=least, pairs_needed=pairs_needed(others))
+        beside = _beside(found, [effects[other].p for other in family if other != name])
+        return replace(beside, p_holm=ps.get(name, 1.0), p_equivalence_holm=equivalences.get(name, 1.0))
 
     return {name: adjust(name, found) for name, found in effects.items()}
+
+
+def _beside(found: Effect, others: Sequence[float]) -> Effect:
+    """The effect with what it can show beside the p of the `others`."""
+    needed = pairs_needed(others)
+    shown = None
+    if found.sd and found.n >= needed:
+        shown = detectable(found.sd / found.n**0.5, found.n - 1, level_after_holm(others))
+    return replace(found, least_p=holm([smallest_p(found.n), *others])[0], pairs_needed=needed, detectable=shown)
 
 
 def live(child: Mapping[int, str], parent: Mapping[int, str]) -> bool | None:

@@ -28,11 +28,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Share:
-    """The share of `n` seeds for which something holds, with its Wilson interval."""
+    """The share of `n` seeds for which something holds, and what that shows of a new seed: its chance is `least` or more,
+    and `most` or less, each an exact 95 % bound of its own (Clopper and Pearson 1934): 20 of 20 show at least 0.86."""
 
     share: float
-    low: float
-    high: float
+    least: float
+    most: float
     n: int
 
     @property
@@ -50,7 +51,7 @@ class Best:
     seeds: int
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """Mean, spread and t-interval of one value for each seed; raises ValueError without values."""
     if not len(values):
         raise ValueError("no values to estimate from")
@@ -60,7 +61,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if np.ptp(values) < SAME:
         # The formula would give an interval of width 0, and a claim of certainty from two runs that happen to agree.
         return Estimate(n, mean, 0.0, None, None, worst)
-    low, high = stats.t.interval(CONFIDENCE, n - 1, loc=mean, scale=stats.sem(values))
+    low, high = stats.t.interval(confidence, n - 1, loc=mean, scale=stats.sem(values))
     return Estimate(n, mean, float(np.std(values, ddof=1)), float(low), float(high), worst)
 
 
@@ -71,8 +72,21 @@ def held(histories: Sequence[Sequence[float]], accuracy: float, hold: int) -> Sh
     one for a seed that diverged.
     """
     holds = [len(history) >= hold and min(history[-hold:]) >= accuracy for history in histories]
-    interval = stats.binomtest(sum(holds), len(holds)).proportion_ci(CONFIDENCE, method="wilson")
-    return Share(sum(holds) / len(holds), float(interval.low), float(interval.high), len(holds))
+    return share(sum(holds), len(holds))
+
+
+def share(count: int, n: int) -> Share:
+    """`count` of `n` seeds as a share."""
+    least, most = (
+        stats.binomtest(count, n, alternative=side).proportion_ci(CONFIDENCE, method="exact") for side in ("greater", "less")
+    )
+    return Share(count / n, float(least.low), float(most.high), n)
+
+
+def sampling(accuracy: float, images: int) -> float:
+    """What the test set's own sampling adds to an accuracy: the half-width of its 95 % interval over test sets of so many
+    images, where that over seeds takes the one there is as it is. Steps measured on the same images share most of it."""
+    return float(stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(accuracy * (1 - accuracy) / images))
 
 
 def best(histories: Sequence[Sequence[float]]) -> Best:

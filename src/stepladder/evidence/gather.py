@@ -10,34 +10,34 @@ from stepladder import data
 from stepladder.evidence.curves import Cut, Late, cut, late
 from stepladder.evidence.effects import Effect, adjusted, effect, live
 from stepladder.evidence.errors import SUSPECTS, Missed, missed, per_class
-from stepladder.evidence.estimates import Best, Estimate, Share, best, estimate, held
+from stepladder.evidence.estimates import Best, Estimate, Share, best, estimate, held, sampling
 from stepladder.evidence.paired import mcnemar
 from stepladder.evidence.runs import Arm
-from stepladder.evidence.target import Target, target
+from stepladder.evidence.target import Target, beside, target
 from stepladder.spec import Budget, Ladder, Step
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a step's runs show. What no finished seed can show is None or empty; `held` and `target` are None without a
-    record.
+    """All that a step's runs show, and the verdict on its `target`. What no finished seed can show is None or empty; `held` is
+    None without a record.
 
-    `lowest` is the smallest test accuracy in the last epochs that the budget asks to hold, over the finished seeds;
-    `effect` and `live` are against the parent; `confusion` (rows are labels, columns answers) is summed over the finished
-    seeds; `missed` has the images that at least one of them answered wrong.
+    `lowest` is the smallest test accuracy in the last epochs that the budget asks to hold, over the finished seeds; `sampling`
+    is what the test set's own sampling adds to the mean of `test`; `effect` is against the parent; `confusion` (rows are
+    labels, columns answers) is summed over the finished seeds; `missed` has the images that at least one of them answered wrong.
     """
 
     epochs: int
+    target: Target
     seeds: tuple[int, ...] = ()
     diverged: tuple[int, ...] = ()
     test: Estimate | None = None
+    sampling: float | None = None
     train: Estimate | None = None
     held: Share | None = None
     lowest: float | None = None
     best: Best | None = None
     effect: Effect | None = None
-    live: bool | None = None
-    target: Target | None = None
     late: Late | None = None
     cut: Cut | None = None
     confusion: tuple[tuple[int, ...], ...] | None = None
@@ -47,13 +47,21 @@ class Evidence:
 
 def gather(ladder: Ladder, arms: Mapping[str, Arm], labels: NDArray[np.uint8]) -> dict[str, Evidence]:
     """The evidence of each step by its id, in ladder order, from the arms of `load` and the labels of the test set."""
-    effects = {step.id: _against(step, arms, labels) for step in ladder.steps}
-    known = adjusted({name: found for name, found in effects.items() if found})
+    known = adjusted(_effects(ladder, arms, labels))
     alone = {step.id: _alone(step, ladder.budget, arms[step.id], labels) for step in ladder.steps}
     return {
-        name: replace(evidence, effect=known[name], live=known[name].live) if name in known else evidence
-        for name, evidence in alone.items()
+        name: replace(found, effect=known.get(name), target=beside(found.target, known.get(name))) for name, found in alone.items()
     }
+
+
+def between(ladder: Ladder, arms: Mapping[str, Arm], labels: NDArray[np.uint8], step: Step, other: Step) -> Effect | None:
+    """The effect of any step against any other, None where they share no finished seed. Where one comes after the other it
+    is the effect that `gather` corrects with those of the ladder, of all whose arms are given; else a claim of its own."""
+    found = compare(arms[step.id], arms[other.id], labels)
+    for child, parent in ((step, other), (other, step)):
+        if found and child.parent and child.parent.id == parent.id:
+            return adjusted(_effects(ladder, arms, labels) | {child.id: found})[child.id]
+    return found
 
 
 def compare(child: Arm, parent: Arm, labels: NDArray[np.uint8]) -> Effect | None:
@@ -67,8 +75,10 @@ def compare(child: Arm, parent: Arm, labels: NDArray[np.uint8]) -> Effect | None
     return replace(found, mcnemar=mcnemar(child.answers[seed], parent.answers[seed], labels))
 
 
-def _against(step: Step, arms: Mapping[str, Arm], labels: NDArray[np.uint8]) -> Effect | None:
-    return compare(arms[step.id], arms[step.parent.id], labels) if step.parent else None
+def _effects(ladder: Ladder, arms: Mapping[str, Arm], labels: NDArray[np.uint8]) -> dict[str, Effect]:
+    """Each step's effect against its parent, by its id, where there is one."""
+    found = {step.id: compare(arms[step.id], arms[step.parent.id], labels) for step in ladder.steps if step.parent}
+    return {name: effect for name, effect in found.items() if effect}
 
 
 def _alone(step: Step, budget: Budget, arm: Arm, labels: NDArray[np.uint8]) -> Evidence:
@@ -77,22 +87,21 @@ def _alone(step: Step, budget: Budget, arm: Arm, labels: NDArray[np.uint8]) -> E
     lost = tuple(record.seed for record in arm.records if record.status == "diverged")
     tests = [[epoch.test_accuracy for epoch in record.history] for record in finished]
     share = held(tests + [[] for _ in lost], budget.accuracy, budget.hold) if arm.records else None
-    if not share:
-        return Evidence(step.recipe.epochs)
     if not finished:
-        return Evidence(step.recipe.epochs, diverged=lost, held=share, target=target(None, share, budget.accuracy, len(labels)))
+        return Evidence(step.recipe.epochs, target(step, budget, None, share, len(labels)), diverged=lost, held=share)
     last = estimate([history[-1] for history in tests])
     confusion = np.sum([record.confusion for record in finished if record.confusion], axis=0).tolist()
     return Evidence(
         epochs=step.recipe.epochs,
+        target=target(step, budget, last, share, len(labels)),
         seeds=tuple(record.seed for record in finished),
         diverged=lost,
         test=last,
+        sampling=sampling(last.mean, len(labels)),
         train=estimate([record.history[-1].train_accuracy for record in finished]),
         held=share,
         lowest=min(min(history[-budget.hold :]) for history in tests),
         best=best(tests),
-        target=target(last, share, budget.accuracy, len(labels)),
         late=late(tests, budget.hold),
         cut=cut(tests, [epoch.learning_rate for epoch in finished[0].history], budget.hold),
         confusion=tuple(map(tuple, confusion)),

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
-from stepladder import data, engine, evidence, live, records, sweep
+from stepladder import engine, evidence, live, records, sweep
+from stepladder.data import Dataset, check_fits
 from stepladder.environment import cores
 from stepladder.evidence import Effect
 from stepladder.job import Job, Setup
@@ -117,7 +118,7 @@ class Lab:
         gathered = evidence.gather(ladder, arms, self._dataset(ladder.steps).test_labels)
         return Result(ladder, self.setup, arms, gathered, failures, None if found else sentence(ladder, self.setup))
 
-    def _dataset(self, steps: Sequence[Step]) -> data.Dataset:
+    def _dataset(self, steps: Sequence[Step]) -> Dataset:
         return self.setup.dataset(steps[0].network.classes)
 
     def _check(self, steps: Sequence[Step]) -> None:
@@ -125,7 +126,7 @@ class Lab:
         for step in steps:
             if reason := engine.refusal(step.network, self.setup.engine):
                 raise UserError(f"step {step.id}: {reason}")
-            data.check_fits(self.setup.dataset(step.network.classes), step.network.input)
+            check_fits(self.setup.dataset(step.network.classes), step.network.input)
 
 
 def _of(ladder: Ladder, epochs: int | None) -> Ladder:

@@ -88,8 +88,8 @@ class Result:
         return effect
 
     def rows(self) -> list[dict[str, Any]]:
-        """A dict for each run, in ladder order and by seed, as `pandas.DataFrame` takes them. Accuracies are fractions after the last
-        epoch (None where it diverged), seconds those of all epochs."""
+        """A dict for each run, in ladder order and by seed, as `pandas.DataFrame` takes them. Accuracies are fractions after the
+        last epoch (None where it diverged), seconds those of all epochs."""
         return [_row(self.ladder, step, record) for step in self.ladder.steps for record in self.arms[step.id].records]
 
     def plot(self) -> "Figure":
@@ -118,7 +118,8 @@ class Result:
 
     def data(self) -> dict[str, Any]:
         """The data of report.json; its fields are documented in `stepladder.report`."""
-        return report.build(self.ladder, self.setup, self.arms, self.evidence)
+        images = len(self.setup.dataset(self.ladder.steps[0].network.classes).test_labels)
+        return report.build(self.ladder, self.setup, self.arms, self.evidence, images)
 
     def __str__(self) -> str:
         return "\n".join([text_table(self.data()), *self.problems, *([self.hint] if self.hint else [])])

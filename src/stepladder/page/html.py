@@ -38,7 +38,7 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
             {
                 "data": data,
                 "rail": rail,
-                "target": overview.target(data, budget),
+                "target": overview.target(data),
                 "effect": overview.effect(data),
                 "accuracy_mark": overview.accuracy_mark(data, accuracies),
                 "effect_mark": overview.effect_mark(data, effects),
@@ -61,7 +61,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["words"] = words
+    made.globals |= {"words": words, "cells": analysis.cells}
     made.filters |= {
         "percent": lambda fraction: _tied(analysis.percent(fraction)),
         "percents": lambda low, high: _tied(analysis.percents(low, high)),

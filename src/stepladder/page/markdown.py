@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stepladder.analysis import counted, percent, percents, point_range, points
+from stepladder.analysis import cells, counted, percent, percents, point_range, points
 from stepladder.page import words
 from stepladder.spec import Ladder, Step
 
@@ -19,8 +19,9 @@ def markdown(found: dict[str, Any], ladder: Ladder) -> str:
         *_table(_HEADS, [_row(data, step) for data, step in steps]),
         "",
         "Train and test are accuracies after the last epoch (mean ± standard deviation over seeds); train is as seen while "
-        f"training. Held: seeds with the target in each of the last {counted(found['budget']['hold'], 'epoch')}. Against parent: "
-        "the difference in test accuracy, in points, and whether the change helps.",
+        f"training. Held: seeds with the target in each of the last {counted(found['budget']['hold'], 'epoch')}, and the least "
+        "share of all seeds that this shows. Against parent: the difference in test accuracy, in points, and whether the change "
+        f"helps. {words.caution(found)}",
     ]
     for data, step in steps:
         lines += ["", *_section(data, step)]
@@ -30,7 +31,14 @@ def markdown(found: dict[str, Any], ladder: Ladder) -> str:
 def _row(data: dict[str, Any], step: Step) -> list[str]:
     change = words.summary(step.change) if step.change else ""
     head = [data["id"], _written(step.label), change, f"{data['parameters']:,}"]
-    return [*head, _figure(data, "train_accuracy"), _figure(data, "test_accuracy"), _held(data), _target(data), _effect(data)]
+    return [
+        *head,
+        _figure(data, "train_accuracy"),
+        _figure(data, "test_accuracy"),
+        _held(data),
+        data["target_verdict"],
+        _effect(data),
+    ]
 
 
 def _figure(data: dict[str, Any], name: str) -> str:
@@ -44,18 +52,16 @@ def _figure(data: dict[str, Any], name: str) -> str:
 
 def _held(data: dict[str, Any]) -> str:
     held = data["held"]
-    return f"{round(held['share'] * held['n'])} of {held['n']}" if held else ""
-
-
-def _target(data: dict[str, Any]) -> str:
-    return data["target_verdict"] or ""
+    return cells.held(held) if held else ""
 
 
 def _effect(data: dict[str, Any]) -> str:
-    if data["live"] is False:
-        return "**dead**: nothing changed"
     effect = data["effect"]
-    return f"{points(effect['mean']).removesuffix(' points')}: {effect['verdict']}" if effect else ""
+    if not effect:
+        return ""
+    if effect["verdict"] == "dead":
+        return "**dead**: nothing changed"
+    return f"{points(effect['mean']).removesuffix(' points')}: {cells.effect(effect)}"
 
 
 def _section(data: dict[str, Any], step: Step) -> list[str]:
@@ -77,15 +83,19 @@ def _result(data: dict[str, Any], step: Step) -> str:
             texts.append(f"{label} {percent(figure['mean'])}{interval}")
     if not data["test_accuracy"]:
         texts.append("diverged" if data["diverged"] else "not run")
-    if data["held"]:
+    if data["test_accuracy"]:
         texts.append(f"target held by {_held(data)}: {data['target_verdict']}")
+    elif data["target_verdict"] not in texts:
+        texts.append(data["target_verdict"])
     if best := data["best"]:
         looked = f"{counted(best['epochs'], 'epoch')} x {counted(best['seeds'], 'seed')}"
         texts.append(f"best of {looked} {percent(best['accuracy'])}, a maximum")
     if effect := data["effect"]:
         interval = "" if effect["low"] is None else f" (95 % interval {point_range(effect['low'], effect['high'])})"
+        if effect["verdict"] == "no difference":
+            interval = f" (90 % interval {point_range(effect['low90'], effect['high90'])})"
         interval = " (one run each)" if effect["n"] == 1 else interval
-        verdict = "**dead, nothing changed**" if data["live"] is False else effect["verdict"]
+        verdict = "**dead, nothing changed**" if effect["verdict"] == "dead" else cells.effect(effect)
         texts.append(f"{points(effect['mean'])}{interval} against {data['parent']}: {verdict}")
     change = f"Changed: {words.brief(step.change)}. " if step.change else ""
     return f"{change}{'; '.join(texts)}."

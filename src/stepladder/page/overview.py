@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from stepladder.analysis import counted
+from stepladder.analysis import cells, counted
 from stepladder.evidence import MARGIN
 
 TICKS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -12,6 +12,28 @@ TICKS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 MOST = 5
 ROOM = 0.04
 """The part of a scale that is left free at each end."""
+
+TARGETS: dict[str, tuple[str, str]] = {
+    "reached": ("good", "✓"),
+    "accurate, not held": ("bad", "✗"),
+    "missed": ("bad", "✗"),
+    "undecided": ("open", "◐"),
+    "one run: too few to judge": ("open", "◐"),
+    "too few epochs to judge": ("none", "·"),
+    "over budget": ("bad", "✗"),
+    "diverged": ("bad", "✗"),
+    "not run": ("none", "·"),
+}
+"""A target's verdict: its colour and sign."""
+EFFECTS: dict[str, str] = {
+    "helps": "good",
+    "hurts": "bad",
+    "no difference": "none",
+    "dead": "dead",
+    "undecided": "open",
+    "one pair: too few to judge": "open",
+}
+"""An effect's verdict: its colour."""
 
 
 class Scale(NamedTuple):
@@ -70,21 +92,16 @@ def effect_mark(step: dict[str, Any], scale: Scale) -> Mark | None:
     return _mark(step["effect"], [], scale)
 
 
-def target(step: dict[str, Any], budget: dict[str, Any]) -> Verdict:
-    """Whether the step keeps within the budget and its seeds reached and held its accuracy."""
-    over = [f"{step[name]:,} {name}" for name in ("parameters", "epochs") if step[name] > budget[name]]
-    if over:
-        return Verdict("bad", "✗", "over budget", ", ".join(over))
-    held = step["held"]
-    if not held:
-        return Verdict("none", "·", "not run", "")
-    if step["epochs"] < budget["hold"]:
-        return Verdict("none", "·", "not judged", "too few epochs to hold")
-    reason = f"held by {round(held['share'] * held['n'])} of {held['n']}"
-    if step["target_verdict"] == "undecided" and (more := step["target_more_seeds"]):
-        reason = f"≈ {counted(more, 'more seed')}"
-    kind, sign = {"reached": ("good", "✓"), "missed": ("bad", "✗"), "undecided": ("open", "◐")}[step["target_verdict"]]
-    return Verdict(kind, sign, step["target_verdict"], reason)
+def target(step: dict[str, Any]) -> Verdict:
+    """The verdict on the step's target, and what it rests on."""
+    verdict = step["target_verdict"]
+    kind, sign = TARGETS[verdict]
+    reason = f"held by {cells.held(step['held'])}" if verdict in ("reached", "accurate, not held", "missed", "undecided") else ""
+    if verdict == "over budget":
+        reason = ", ".join(f"{step[name]:,} {name}" for name in step["over_budget"])
+    elif step["target_seeds"]:
+        reason = f"≈ {counted(step['target_seeds'], 'seed')} in all"
+    return Verdict(kind, sign, verdict, reason)
 
 
 def effect(step: dict[str, Any]) -> Verdict | None:
@@ -92,13 +109,10 @@ def effect(step: dict[str, Any]) -> Verdict | None:
     found = step["effect"]
     if not found:
         return None
-    pairs = "one pair" if found["n"] == 1 else f"{found['n']} pairs"
-    if step["live"] is False:
-        return Verdict("dead", "", "dead", "changed nothing")
-    if found["n"] == 1:
-        return Verdict("open", "", "undecided", pairs)
-    kind = {"helps": "good", "hurts": "bad", "no difference": "none", "undecided": "open"}[found["verdict"]]
-    return Verdict(kind, "", found["verdict"], pairs)
+    reason = "changed nothing" if found["verdict"] == "dead" else "" if found["n"] == 1 else f"{found['n']} pairs"
+    if found["reason"].startswith("interval excludes 0"):
+        reason = f"{reason}: {found['reason']}"
+    return Verdict(EFFECTS[found["verdict"]], "", found["verdict"], reason)
 
 
 def _scale(values: Sequence[float], least: float, most: float, estimates: Iterable[dict[str, Any] | None]) -> Scale:

@@ -53,7 +53,8 @@ def _figure(found: dict[str, Any] | None) -> str:
 
 def _line(row: list[str], widths: list[int]) -> str:
     aligned = (
-        cell.ljust(width) if place < TEXTS else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        cell.ljust(width) if place < TEXTS else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
     )
     return "  ".join(aligned)
 

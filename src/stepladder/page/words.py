@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from stepladder.analysis import counted, p_value, percent, point_range
+from stepladder.analysis import cells, counted, p_value, percent, point_range, size
 from stepladder.spec import Affine, Change, Network, StepLR
 
 
@@ -85,7 +85,7 @@ def budget(found: dict[str, Any]) -> str:
     """A budget in one sentence, without its full stop."""
     late = "the last epoch" if found["hold"] == 1 else f"each of the last {found['hold']} epochs"
     return (
-        f"{percent(found['accuracy'])} on the test set, held in {late}, "
+        f"{percent(found['accuracy'])} on the test set, held in {late} by {percent(found['held'], 0)} of the seeds, "
         f"with at most {counted(found['parameters'], 'parameter')}, within {counted(found['epochs'], 'epoch')}"
     )
 
@@ -101,6 +101,16 @@ def measured(found: dict[str, Any]) -> str:
     return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{judged}"
 
 
+def caution(found: dict[str, Any]) -> str:
+    """What intervals and p leave out, a sentence each."""
+    sampled = f"{size(found['sampling'])} to either side at {percent(found['budget']['accuracy'])}"
+    return (
+        f"Intervals are over seeds; that the {found['images']:,} test images are but a sample adds {sampled}, most of which steps "
+        f"measured on the same images share. The exact p, on which verdicts rest, holds for a number of seeds {cells.PLANNED}; the "
+        "anytime p beside it, which is not adjusted for the other steps, also where seeds are added until it is small."
+    )
+
+
 def effect_range(found: dict[str, Any]) -> str:
     """An effect's interval in points, without the unit: '-0.01 to +0.11'."""
     if found["low"] is None:
@@ -113,7 +123,10 @@ def effect_tests(found: dict[str, Any]) -> list[str]:
     if found["n"] == 1:
         images = found["mcnemar"]
         return [f"{images['only_child']} images only here,", f"{images['only_parent']} only there, {p_value(images['p'])}"]
-    lines = [f"{p_value(found['p_holm'])} after Holm", f"{round(found['won'] * found['n'])} of {found['n']} pairs won"]
+    lines = [f"{p_value(found['p_holm'])} after Holm", f"anytime {p_value(found['p_anytime'])}"]
+    lines.append(f"{round(found['won'] * found['n'])} of {found['n']} pairs won")
+    if found["verdict"] == "no difference":
+        lines.append(f"90 %: {point_range(found['low90'], found['high90'])}")
     if found["verdict"] == "undecided" and found["detectable"]:
         lines.append(f"would show {100 * found['detectable']:.2f} or more")
     return lines

@@ -1,0 +1,45 @@
+"""Whether a whole ladder does what it is for: its last step that is kept reaches the target, and no step is broken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stepladder.evidence.gather import Evidence
+from stepladder.spec import Ladder
+
+Status = Literal["reached", "failed", "undecided"]
+Fault = Literal["over budget", "dead", "missed", "accurate, not held", "diverged", "not run"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is wrong with a step."""
+
+    step: str
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Failed where there are `failures`: any step over the budget or dead, or the last that is kept (`step`) not run,
+    diverged, missing the target or not holding it. Reached where that step reaches it. Undecided where its runs or epochs are
+    too few to tell. The steps before it are on their way."""
+
+    status: Status
+    step: str
+    failures: tuple[Failure, ...]
+
+
+def outcome(ladder: Ladder, gathered: Mapping[str, Evidence]) -> Outcome:
+    """The outcome of the evidence that `gather` found."""
+    last = ladder.last.id
+    verdict = gathered[last].target.verdict
+    failures = [Failure(step.id, "over budget") for step in ladder.steps if gathered[step.id].target.over]
+    for step in ladder.steps:
+        effect = gathered[step.id].effect
+        if effect and effect.verdict == "dead":
+            failures.append(Failure(step.id, "dead"))
+    if verdict in ("missed", "accurate, not held", "diverged", "not run"):
+        failures.append(Failure(last, verdict))
+    status: Status = "failed" if failures else "reached" if verdict == "reached" else "undecided"
+    return Outcome(status, last, tuple(failures))
