@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder import ladders, records
+from stepladder import Affine, Budget, Conv, GlobalAvgPool, Ladder, Linear, MaxPool, Network, Step, StepLR, ladders, records
+from stepladder.engine import identity
 from stepladder.evidence import SUSPECTS
 from stepladder.job import Job, Setup
-from stepladder.records import Epoch, Record
-from stepladder.spec import Affine, Budget, Conv, GlobalAvgPool, Ladder, Linear, MaxPool, Network, Step, StepLR, to_data
+from stepladder.records import Epoch, Normalisation, Record
+from stepladder.spec import to_data
 
 ENVIRONMENT = {"processor": "Abacus 3000", "threads": 1, "torch": "2.13.0", "commit": "abc", "date": "2026-11-23T13:56:21+00:00"}
 
@@ -131,5 +132,7 @@ def _write(job: Job, history: list[Epoch], weights: bytes, answers: NDArray[np.i
         records.SCHEMA, job.ladder, step.id, step.title, job.seed, job.fingerprint, "diverged" if answers is None else "finished",
         step.network.parameters, step.recipe.epochs, history, None if answers is None else confusion.tolist(),
         hashlib.sha256(weights).hexdigest(), ENVIRONMENT, to_data(step.network), to_data(step.recipe), dataset.digest,
+        identity(job.setup.engine, job.setup.device), step.network.input, list(dataset.classes), Normalisation([0.13], [0.31]),
+        job.setup.source(dataset),
     )  # fmt: skip
     records.write(job.folder, record, weights, None if answers is None else np.eye(10, dtype=np.float32)[answers])

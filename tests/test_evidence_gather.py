@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from recorded import record_small, small_ladder
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step, StepLR, data, records
 from stepladder.evidence import SUSPECTS, Arm, Evidence, Target, compare, estimate, gather, load
 from stepladder.job import Setup
-from stepladder.records import RecordError
 
 ROOT = Step("Plain", Network([Conv(4), Conv(10, activation=None), GlobalAvgPool()]), Recipe(epochs=4))
 DROPOUT = ROOT.then("Dropout", dropout=0.05)
@@ -200,10 +200,14 @@ def test_what_is_read_can_be_gathered(setup: Setup) -> None:
     assert [evidence.live for evidence in found.values()] == [None, True, False, None, True]
 
 
-def test_a_damaged_record_is_named(setup: Setup) -> None:
+def test_a_damaged_run_is_set_aside_with_the_reason_and_the_others_are_read(setup: Setup) -> None:
     ladder = small_ladder()
     (logits,) = setup.runs.glob("plain-*/1/logits.safetensors")
     logits.write_bytes(b"no tensors")
-    with pytest.raises(RecordError, match=r"plain-.*logits\.safetensors: expected a safetensors file"):
-        load(ladder, setup)
+    shutil.copytree(logits.parent.with_name("2"), logits.parent.with_name("7"))  # a third seed that is none
+    plain = load(ladder, setup)["plain"]
+    assert [record.seed for record in plain.records] == [0, 2]
+    damaged, copied = plain.damaged
+    assert damaged.startswith(f"{logits}: damaged: its SHA-256 is ")
+    assert copied.startswith(f"{logits.parent.with_name('7') / 'run.json'}: it is the record of fingerprint")
     assert records.exists(logits.parent)

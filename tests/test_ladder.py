@@ -144,7 +144,7 @@ def test_a_ladder_that_is_no_tree_is_refused(root: Step) -> None:
 
 
 def test_a_ladder_of_other_things_is_refused(root: Step) -> None:
-    with pytest.raises(SpecError, match=r"^ladder 'a/b': expected a name of letters, digits, '.', '_' and '-'$"):
+    with pytest.raises(SpecError, match=r"^ladder 'a/b': expected letters, digits, '.', '_' and '-', no '.' last$"):
         Ladder("a/b", Budget(10_000, 15, 0.99), [root])
     with pytest.raises(SpecError, match=r"^ladder 'x': budget is 10000, expected Budget\(...\)$"):
         Ladder("x", 10_000, [root])  # type: ignore[arg-type]

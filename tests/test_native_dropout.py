@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stepladder import Conv, Flatten, MaxPool, Network
-from stepladder.engine import native, plain
+from stepladder.engine import native
 from stepladder.streams import stream
 
 # Activated ones, as they are: the logits show what is dropped.
@@ -57,7 +57,7 @@ def masks(network: Network, images: int, share: float, seed: int) -> list[Masked
     found, stage = [], 0
     for number, (layer, shape) in enumerate(zip(network.layers, network.shapes()[1:], strict=True)):
         stage += not isinstance(layer, Flatten)
-        if plain.drops_after(network, number):
+        if network.drops_after(number):
             drawn = kept(key, stage, (images, int(np.prod(shape))), in_steps(share))
             found.append(Masked(drawn, in_steps(share)))
     return found

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stepladder import AvgPool, BlurPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
 from stepladder.engine import native, plain
 from stepladder.engine.native import EngineError
-from stepladder.spec import Layer
+from stepladder.spec import Layer, UserError
 from stepladder.streams import stream
 
 NETWORK = Network([Conv(6, 3, padding=1, bias=True), MaxPool(2), Conv(5, norm=None), Flatten(), Linear(4)], (2, 9, 7), classes=4)
@@ -89,7 +89,7 @@ def test_a_parameter_or_buffer_that_does_not_fit_is_named(
 )
 def test_a_layer_that_is_not_known_is_named_with_the_engine_that_knows_it(layer: Layer, knows: str) -> None:
     network = Network([Conv(4, 1), layer, GlobalAvgPool(), Linear(3)], (1, 12, 12), classes=3)
-    with pytest.raises(EngineError, match=rf'layer 2, {type(layer).__name__}\(.*{knows}.*engine="torch" can train it'):
+    with pytest.raises(UserError, match=rf'layer 2, {type(layer).__name__}\(.*{knows}.*engine="torch" can train it'):
         build(network)
 
 

@@ -7,15 +7,17 @@ import stepladder
 
 PUBLIC = [
     "EMA", "AdamW", "Affine", "AvgPool", "BlurPool", "Budget", "Conv", "Cosine", "Erasing", "Excite", "Flatten",
-    "GlobalAvgPool", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "Residual", "SpecError", "Step",
-    "StepLR",
+    "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "Residual", "SpecError", "Step",
+    "StepLR", "UserError",
 ]  # fmt: skip
 
 
 def test_the_public_names_are_these() -> None:
     assert stepladder.__all__ == PUBLIC
     found = {name for name, value in vars(stepladder).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
-    assert found == set(PUBLIC)
+    assert found - {"TYPE_CHECKING", "Any"} == set(PUBLIC) - {"Lab"}
+    with pytest.raises(AttributeError, match="module 'stepladder' has no attribute 'lap'"):
+        stepladder.lap  # noqa: B018
 
 
 @pytest.mark.parametrize("name", PUBLIC)

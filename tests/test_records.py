@@ -1,26 +1,35 @@
 import json
 import math
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save, save_file
+from safetensors.numpy import save
 
-from stepladder import EMA, AdamW, Affine, Conv, Erasing, GlobalAvgPool, MaxPool, Network, Recipe, Step, StepLR, records
-from stepladder.records import Checkpoint, Epoch, Record, RecordError, fingerprint
+from stepladder import EMA, AdamW, Affine, Conv, Erasing, GlobalAvgPool, MaxPool, Network, Recipe, Step, StepLR, data, records
+from stepladder.records import Array, Checkpoint, Epoch, Normalisation, Record, RecordError, Source, fingerprint
 from stepladder.spec import to_data
 
 NETWORK = Network([Conv(4), Conv(10, activation=None), GlobalAvgPool()])
-STEP = Step("Plain", NETWORK)
+STEP = Step("Plain", NETWORK, Recipe(epochs=2))
+LABELS = np.arange(20, dtype=np.uint8) % 10
+LOGITS = np.eye(10, dtype=np.float32)[[*LABELS[:18], 1, 1]]  # 18 and 19 are wrong
+CONFUSION = [[2 if row == column else 0 for column in range(10)] for row in range(10)]
+CONFUSION[8] = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0]
+CONFUSION[9] = [0, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+FINGERPRINT = fingerprint(STEP, "cd" * 32, "torch-1")
 HISTORY = [
     Epoch(epoch=1, learning_rate=0.01, train_loss=0.5, train_accuracy=0.8, test_loss=0.4, test_accuracy=0.85,
           test_correct=17, seconds=1.25),
@@ -33,26 +42,32 @@ RECORD = Record(
     step="plain",
     title='Größe, "quoted"',
     seed=3,
-    fingerprint="0123456789ab",
+    fingerprint=FINGERPRINT,
     status="finished",
     parameters=NETWORK.parameters,
     epochs=2,
     history=HISTORY,
-    confusion=[[2 if row == column else 0 for column in range(10)] for row in range(10)],
-    weights_sha256="ab" * 32,
+    confusion=CONFUSION,
+    weights_sha256=sha256(b"weights").hexdigest(),
     environment={"python": "3.11", "threads": 1, "commit": None},
     network=to_data(NETWORK),
-    recipe=to_data(Recipe(epochs=2)),
+    recipe=to_data(STEP.recipe),
     data_sha256="cd" * 32,
+    engine="torch-1",
+    input=(1, 28, 28),
+    classes=list("0123456789"),
+    normalisation=Normalisation([0.13], [0.31]),
+    data=Source("idx", "digits", 0, 100, 20),
+    logits_sha256=sha256(save({"logits": LOGITS})).hexdigest(),
 )
-LOGITS = np.linspace(-1, 1, 200, dtype=np.float32).reshape(20, 10)
-CHECKPOINT = Checkpoint(HISTORY[:1], threads=2, arrays={"model.w": np.eye(3, dtype=np.float32), "count": np.array(7)})
+ARRAYS: dict[str, Array] = {"model.w": np.eye(3, dtype=np.float32), "count": np.array(7)}
+CHECKPOINT = Checkpoint(HISTORY[:1], 2, ARRAYS, FINGERPRINT, 3)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where the record of one run is to be."""
-    return records.run_folder(tmp_path / "runs", STEP, "0123456789ab", seed=3)
+    return records.run_folder(tmp_path / "runs", "plain", FINGERPRINT, seed=3)
 
 
 def here(folder: Path) -> set[str]:
@@ -64,7 +79,7 @@ def here(folder: Path) -> set[str]:
 
 
 def test_a_run_lies_under_its_step_fingerprint_and_seed(folder: Path, tmp_path: Path) -> None:
-    assert folder == tmp_path / "runs" / "plain-0123456789ab" / "3"
+    assert folder == tmp_path / "runs" / f"plain-{FINGERPRINT}" / "3"
 
 
 def test_a_record_comes_back_as_written(folder: Path) -> None:
@@ -72,14 +87,14 @@ def test_a_record_comes_back_as_written(folder: Path) -> None:
     records.write(folder, RECORD, b"weights", LOGITS)
     assert records.exists(folder)
     assert records.read(folder) == RECORD
-    np.testing.assert_array_equal(records.read_logits(folder), LOGITS, strict=True)
+    np.testing.assert_array_equal(records.read_logits(folder, RECORD), LOGITS, strict=True)
     assert {path.name for path in folder.iterdir()} == {"run.json", "weights.safetensors", "logits.safetensors"}
     assert (folder / "weights.safetensors").read_bytes() == b"weights"
     assert here(folder) == {"3"}
 
 
 def test_a_diverged_run_has_neither_confusion_nor_logits(folder: Path) -> None:
-    diverged = replace(RECORD, status="diverged", history=[], confusion=None)
+    diverged = replace(RECORD, status="diverged", history=[], confusion=None, logits_sha256=None)
     records.write(folder, diverged, b"weights", None)
     assert records.read(folder) == diverged
     assert {path.name for path in folder.iterdir()} == {"run.json", "weights.safetensors"}
@@ -88,11 +103,11 @@ def test_a_diverged_run_has_neither_confusion_nor_logits(folder: Path) -> None:
 def test_run_json_has_a_line_for_each_field_epoch_and_row(folder: Path) -> None:
     records.write(folder, RECORD, b"weights", LOGITS)
     text = (folder / "run.json").read_text()
-    assert json.loads(text).keys() == {field.name for field in fields(Record)}
+    assert json.loads(text).keys() == {"sha256", *(field.name for field in fields(Record))}
     lines = text.splitlines()
     assert [json.loads(line.strip().rstrip(",")) for line in lines if '"epoch":' in line] == json.loads(text)["history"]
     assert lines.count("  [2, 0, 0, 0, 0, 0, 0, 0, 0, 0],") == 1
-    assert len(lines) == 2 + len(fields(Record)) + len(HISTORY) + 1 + 10 + 1
+    assert len(lines) == 2 + len(fields(Record)) + 1 + len(HISTORY) + 1 + 10 + 1
     assert text.isascii()  # so that no locale reads it otherwise
     assert text.endswith("\n}\n")
 
@@ -121,7 +136,7 @@ def test_a_write_that_fails_midway_leaves_no_record(folder: Path) -> None:
     with pytest.raises(OSError, match="File too large"), disk_with_room_for(500):
         records.write(folder, RECORD, b"weights", LOGITS)
     assert not records.exists(folder)
-    assert list(records.seeds(folder.parent.parent, STEP, "0123456789ab")) == []
+    assert records.recorded(folder.parent.parent, FINGERPRINT) == {}
     assert records.progress(folder) == HISTORY[:1]  # the checkpoint stays, to go on from
     records.clear_leftovers(folder)
     assert here(folder) == {"3.checkpoint"}
@@ -152,6 +167,7 @@ def test_two_processes_that_finish_the_same_run_keep_one_whole_record(folder: Pa
     code = """
 import sys, time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 import numpy as np
 from stepladder import records
@@ -159,9 +175,11 @@ template, folder, name = map(Path, sys.argv[1:])
 record = replace(records.read(template), title=name.name)
 print("ready", flush=True)
 sys.stdin.readline()
-records.write(folder, record, name.name.encode(), np.full((20, 10), int(name.name), np.float32))
+weights = name.name.encode()
+record = replace(record, weights_sha256=sha256(weights).hexdigest())
+records.write(folder, record, weights, np.full((20, 10), int(name.name), np.float32))
 """
-    template = folder.parent.parent / "template"
+    template = folder.parent.parent.with_name("elsewhere") / folder.parent.name / "3"
     records.write(template, RECORD, b"", None)
     racers = [
         subprocess.Popen([sys.executable, "-c", code, template, folder, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -177,9 +195,9 @@ records.write(folder, record, name.name.encode(), np.full((20, 10), int(name.nam
     for racer in racers:
         racer.communicate(timeout=60)
     assert [racer.returncode for racer in racers] == [0, 0]
-    winner = records.read(folder).title
-    assert (folder / "weights.safetensors").read_bytes() == winner.encode()
-    assert records.read_logits(folder).max() == int(winner)
+    won = records.read(folder)
+    assert records.read_weights(folder, won) == won.title.encode()
+    assert records.read_logits(folder, won).max() == int(won.title)
     assert here(folder) == {"3"}
 
 
@@ -195,15 +213,17 @@ def test_a_record_that_is_missing_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"schema": 1,', "not a readable JSON file: Expecting property name"),
-        (b"\xff\xfe", "not a readable JSON file: 'utf-8' codec can't decode"),
-        (b'{"schema": 99}', "found schema 99, expected 1"),
-        (b"{}", "found schema None, expected 1"),
-        (b"[1, 2]", "found schema 'list', expected 1"),
-        (b'{"schema": 1, "ladder": "x"}', "step, title, seed, fingerprint, status, parameters, epochs, history, confusion, "
-         "weights_sha256, environment, network, recipe, data_sha256 missing, expected all of schema 1"),
+        (b'{"schema": 1,', "no record of schema 1 to 2: Input data was truncated"),
+        (b"\xff\xfe", "no record of schema 1 to 2: JSON is malformed: invalid character (byte 0)"),
+        (b'{"schema": 99}', "no record of schema 1 to 2: Invalid enum value 99 - at `$.schema`"),
+        (b"{}", "no record of schema 1 to 2: Object missing required field `schema`"),
+        (b"[1, 2]", "no record of schema 1 to 2: Expected `object`, got `array`"),
+        (b'{"schema": 1, "ladder": "x"}', "no record of schema 1 to 2: Object missing required field `step`"),
+        (b"[" * 100_000, "no record of schema 1 to 2: Expected `object`, got `array`"),
+        (b'{"environment":' * 100_000, "no record"),
+        (b'{"environment":{"x":' + b"[" * 100_000, "no record: RecursionError"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_record_is_refused(folder: Path, text: bytes, message: str) -> None:
     folder.mkdir(parents=True)
     (folder / "run.json").write_bytes(text)
@@ -212,43 +232,189 @@ def test_a_file_that_is_no_record_is_refused(folder: Path, text: bytes, message:
     assert str(refused.value).startswith(f"{folder / 'run.json'}: {message}")
 
 
-@pytest.mark.parametrize("history", [None, [1], [{"epoch": 1}], [{"surplus": 1}]])
-def test_a_history_of_something_else_is_refused(folder: Path, history: object) -> None:
-    records.write(folder, RECORD, b"weights", LOGITS)
-    path = folder / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"history": history}))
-    with pytest.raises(RecordError) as refused:
+def test_a_file_far_too_long_for_a_record_is_refused_unread(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with (folder / "run.json").open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(RecordError, match=r"found 1,073,741,824 bytes, expected a record of at most 67,108,864$"):
         records.read(folder)
-    assert str(refused.value).startswith(f"{path}: malformed history: ")
 
 
 def test_fields_that_a_later_version_may_add_are_passed_over(folder: Path) -> None:
     records.write(folder, RECORD, b"weights", LOGITS)
     path = folder / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"mood": "good"}))
+    path.write_bytes(sealed(path.read_bytes().replace(b"{\n", b'{\n "mood": "good",\n', 1)))
     assert records.read(folder) == RECORD
 
 
 def test_logits_that_cannot_be_read_are_named(folder: Path) -> None:
     folder.mkdir(parents=True)
     path = folder / "logits.safetensors"
-    prefix = f"{path}: expected a safetensors file with 'logits', found: "
-    for write in (lambda: None, lambda: path.write_bytes(b"short"), lambda: save_file({"other": LOGITS}, path)):
-        write()
+    unsealed = replace(RECORD, logits_sha256=None)
+    for raw, message in (
+        (None, "file not found"),
+        (b"short", "expected a safetensors file with 'logits', found: "),
+        (save({"other": LOGITS}), "expected a safetensors file with 'logits', found: "),
+        (save({"logits": LOGITS[:5]}), "found logits of shape (5, 10) and float32, expected (20, 10) and float32"),
+        (save({"logits": LOGITS.astype(float)}), "found logits of shape (20, 10) and float64, expected (20, 10) and float32"),
+        (save({"logits": LOGITS * np.float32(np.nan)}), "found logits that are not finite numbers"),
+    ):
+        if raw is not None:
+            path.write_bytes(raw)
         with pytest.raises(RecordError) as refused:
-            records.read_logits(folder)
-        assert str(refused.value).startswith(prefix)
+            records.read_logits(folder, unsealed)
+        assert str(refused.value).startswith(f"{path}: {message}")
 
 
-def test_seeds_are_those_with_a_record_in_order(folder: Path) -> None:
+def test_recorded_seeds_come_in_order(folder: Path) -> None:
     runs = folder.parent.parent
-    assert list(records.seeds(runs, STEP, "0123456789ab")) == []
+    assert records.recorded(runs, FINGERPRINT) == {}
     for seed in (10, 2, 0):
         records.write(folder.with_name(str(seed)), replace(RECORD, seed=seed), b"weights", None)
     records.write_checkpoint(folder.with_name("5"), CHECKPOINT)
-    folder.with_name("7").mkdir()
-    assert list(records.seeds(runs, STEP, "0123456789ab")) == [0, 2, 10]
-    assert list(records.seeds(runs, STEP, "another")) == []
+    for name in ("7", "02", "x"):
+        folder.with_name(name).mkdir()
+    records.write(folder.with_name("03"), RECORD, b"weights", None)  # not how a seed is written
+    assert records.recorded(runs, FINGERPRINT) == {seed: folder.with_name(str(seed)) for seed in (0, 2, 10)}
+    assert list(records.recorded(runs, FINGERPRINT)) == [0, 2, 10]
+    assert records.recorded(runs, "another") == {}
+
+
+# One run, whatever it is called
+
+
+def test_a_run_is_found_under_any_name_of_its_step(folder: Path) -> None:
+    runs = folder.parent.parent
+    records.write(folder, RECORD, b"weights", LOGITS)
+    assert records.run_folder(runs, "renamed", FINGERPRINT, 3) == folder
+    assert records.run_folder(runs, "renamed", FINGERPRINT, 4) == folder.with_name("4")
+    folder.parent.rename(runs / f"my-own-name-{FINGERPRINT}")
+    moved = records.run_folder(runs, "plain", FINGERPRINT, 3)
+    assert moved == runs / f"my-own-name-{FINGERPRINT}" / "3"
+    assert records.read(moved) == RECORD
+
+
+def test_records_of_two_names_are_one_step_s(folder: Path) -> None:
+    # as an earlier version left them, which trained again what was called otherwise
+    runs = folder.parent.parent
+    other = runs / f"other-{FINGERPRINT}"
+    records.write(folder, RECORD, b"weights", None)
+    records.write(other / "3", RECORD, b"weights", None)
+    records.write(folder.with_name("5"), replace(RECORD, seed=5), b"weights", None)
+    records.write_checkpoint(folder.with_name("6"), CHECKPOINT._replace(seed=6))
+    assert records.recorded(runs, FINGERPRINT) == {3: other / "3", 5: folder.with_name("5")}
+    assert records.run_folder(runs, "new", FINGERPRINT, 5) == folder.with_name("5")
+    assert records.run_folder(runs, "new", FINGERPRINT, 6) == folder.with_name("6")
+
+
+# A record is checked against itself
+
+
+def sealed(raw: bytes) -> bytes:
+    """A changed run.json with the hash of what it says now."""
+    body = raw.rpartition(b',\n "sha256": "')[0]
+    return body + b',\n "sha256": "' + sha256(body).hexdigest().encode() + b'"\n}\n'
+
+
+def test_a_byte_changed_anywhere_is_noticed(folder: Path) -> None:
+    records.write(folder, RECORD, b"weights", LOGITS)
+    for path in folder.iterdir():
+        whole = path.read_bytes()
+        for place in range(0, len(whole), 7):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(RecordError, match=re.escape(str(path))):
+                records.verify(folder, records.read(folder), LABELS)
+        path.write_bytes(whole)
+    assert records.verify(folder, records.read(folder), LABELS) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"status": "done"}, "Invalid enum value 'done' - at `$.status`"),
+        ({"seed": -1}, "Expected `int` >= 0 - at `$.seed`"),
+        ({"seed": 4}, "it is the record of fingerprint FP, seed 4; expected those of its folder, plain-FP/3"),
+        ({"epochs": 3}, "it has finished, with 2 of 3 epochs in its history"),
+        ({"history": None}, "Expected `array`, got `null` - at `$.history`"),
+        ({"history": [1]}, "Expected `object`, got `int` - at `$.history[0]`"),
+        ({"history": [{"epoch": 1}]}, "Object missing required field `learning_rate` - at `$.history[0]`"),
+        ({"history": [asdict(HISTORY[0]), asdict(HISTORY[0])]}, "its history has the epochs [1, 1], expected each once, from 1 on"),
+        ({"history": [asdict(HISTORY[0]), asdict(HISTORY[1]) | {"test_accuracy": 2.0}]}, "Expected `float` <= 1.0"),
+        ({"history": [asdict(HISTORY[0]), asdict(HISTORY[1]) | {"test_accuracy": 0.95}]},
+         "epoch 2 has the test accuracy 0.95, expected 18 right answers / 20 test images"),
+        ({"history": [asdict(HISTORY[0]), asdict(HISTORY[1]) | {"test_correct": 19, "test_accuracy": 0.95}]},
+         "its confusion matrix has 18 right answers, its last epoch 19"),
+        ({"history": [asdict(HISTORY[0]) | {"test_correct": 99}, asdict(HISTORY[1])]},
+         "epoch 1 has the test accuracy 0.85, expected 99 right answers / 20 test images"),
+        ({"history": [asdict(HISTORY[0]) | {"train_loss": None}, asdict(HISTORY[1])]}, "Expected `float`, got `null`"),
+        ({"confusion": None}, "it has finished, with no confusion matrix"),
+        ({"confusion": [[0] * 10] * 10}, "its confusion matrix has 0 right answers, its last epoch 18"),
+        ({"confusion": [[1, 2], [3]]}, "its confusion matrix is not square"),
+        ({"confusion": []}, "its confusion matrix is not square"),
+        ({"confusion": [[-1]]}, "Expected `int` >= 0 - at `$.confusion[0][0]`"),
+        ({"status": "diverged"}, "it has diverged, with 2 of 2 epochs in its history"),
+        ({"recipe": to_data(Recipe(epochs=2, momentum=0.5))}, "which is not that of its network, recipe, data and engine"),
+        ({"data_sha256": "ef" * 32}, "which is not that of its network, recipe, data and engine"),
+        ({"fingerprint": "0" * 12}, "its fingerprint is 000000000000, which is not that of its network, recipe, data and engine"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_record_that_contradicts_itself_is_refused_with_the_reason(
+    folder: Path, schema: int, change: dict[str, Any], message: str
+) -> None:
+    records.write(folder, RECORD, b"weights", LOGITS)
+    path = folder / "run.json"
+    found = json.loads(path.read_text()) | {"schema": schema}
+    del found["sha256"]
+    if schema == 1:
+        later = ("engine", "input", "classes", "normalisation", "data", "logits_sha256")
+        found = {name: value for name, value in found.items() if name not in later}
+        found["environment"] |= {"engine": "torch", "device": "cpu"}
+    write_record(path, found)
+    records.read(folder)  # so far it is right
+    write_record(path, found | change)
+    with pytest.raises(RecordError, match=re.escape(message.replace("FP", FINGERPRINT))) as refused:
+        records.read(folder)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+def write_record(path: Path, found: dict[str, Any]) -> None:
+    """These fields as a run.json, sealed where its schema is."""
+    raw = json.dumps(found).encode()
+    path.write_bytes(raw if found["schema"] == 1 else sealed(raw[:-1] + b',\n "sha256": "'))
+
+
+def test_a_run_copied_under_another_seed_or_step_is_refused(folder: Path) -> None:
+    records.write(folder, RECORD, b"weights", LOGITS)
+    for copy in (folder.with_name("4"), folder.parent.with_name("other-" + "0" * 12) / "3", folder.parent.with_name("other") / "3"):
+        shutil.copytree(folder, copy)
+        with pytest.raises(
+            RecordError, match=f"it is the record of fingerprint {FINGERPRINT}, seed 3; expected those of its folder"
+        ):
+            records.read(copy)
+
+
+def test_answers_are_held_against_the_labels_and_the_confusion_matrix(folder: Path) -> None:
+    records.write(folder, RECORD, b"weights", LOGITS)
+    answers = records.verify(folder, RECORD, LABELS)
+    assert answers is not None
+    assert answers.tolist() == [*LABELS[:18], 1, 1]
+    for labels, message in (
+        (LABELS[::-1].copy(), "its confusion matrix is not that of the answers in "),
+        (LABELS[:19], "epoch 1 has the test accuracy 0.85, expected 17 right answers / 19 test images"),
+    ):
+        with pytest.raises(RecordError, match=message):
+            records.verify(folder, RECORD, labels)
+
+
+def test_a_record_of_schema_1_is_read_and_said_to_lack_what_it_lacks() -> None:
+    folder = next(Path(__file__).with_name("schema1").glob("plain-*")) / "0"
+    record = records.read(folder)
+    assert (record.schema, record.status, record.history[-1].test_correct) == (1, "finished", 263)
+    assert records.lacks(record) == ["input", "classes", "normalisation", "data"]
+    assert records.lacks(RECORD) == []
+    assert records.read_logits(folder, record).shape == (500, 10)
+    assert records.verify(folder, record, data.load().test_labels[:500]) is not None
 
 
 # The fingerprint
@@ -358,17 +524,18 @@ def test_a_record_takes_the_place_of_its_checkpoint(folder: Path) -> None:
     assert records.read_checkpoint(folder) is None
 
 
+GOOD = {"history": "[]", "threads": "1", "fingerprint": FINGERPRINT, "seed": "3"}
+
+
 @pytest.mark.parametrize(
     "raw",
     [
         b"",
         b"short",
         save({"w": LOGITS}),
-        save({"w": LOGITS}, {"history": "[]"}),
-        save({"w": LOGITS}, {"history": "[", "threads": "1"}),
-        save({"w": LOGITS}, {"history": '[{"epoch": 1}]', "threads": "1"}),
-        save({"w": LOGITS}, {"history": "[]", "threads": "one"}),
-        save({"w": LOGITS}, {"history": "[]", "threads": "1"})[:-1],
+        save({"w": LOGITS}, GOOD),
+        save({"w": LOGITS}, GOOD | {"sha256": "0" * 64}),
+        save({"w": LOGITS}, GOOD)[:-1],
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_what_to_do(folder: Path, raw: bytes) -> None:
@@ -379,6 +546,23 @@ def test_a_damaged_checkpoint_is_named_and_what_to_do(folder: Path, raw: bytes) 
         records.read_checkpoint(folder)
     assert str(refused.value).startswith(f"{path}: not a readable checkpoint (")
     assert str(refused.value).endswith("); delete it to train the run anew")
+
+
+def test_a_checkpoint_with_a_byte_changed_is_refused(folder: Path) -> None:
+    records.write_checkpoint(folder, CHECKPOINT)
+    path = folder.with_name("3.checkpoint")
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(RecordError, match=r"; delete it to train the run anew$"):
+            records.read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"fingerprint": "0" * 12}])
+def test_a_checkpoint_of_another_run_is_refused(folder: Path, change: dict[str, Any]) -> None:
+    records.write_checkpoint(folder, CHECKPOINT._replace(**change))
+    with pytest.raises(RecordError, match=r"it is the checkpoint of fingerprint \w+, seed \d, not of this run; delete it"):
+        records.read_checkpoint(folder)
 
 
 # Leftovers and locks
@@ -423,7 +607,37 @@ with records.lock(Path(sys.argv[1])):
     waiting.join()
 
 
-def test_a_lock_leaves_nothing_where_the_records_are(folder: Path) -> None:
+def test_a_lock_leaves_nothing_where_the_records_are_and_goes_when_the_run_is_recorded(folder: Path) -> None:
+    locks = folder.parent.parent / ".locks"
     with records.lock(folder):
         assert here(folder) == set()
-    assert os.listdir(folder.parent.parent) == [".locks"]
+        assert len(os.listdir(locks)) == 1
+    with records.lock(folder):
+        records.write(folder, RECORD, b"weights", LOGITS)
+    assert os.listdir(locks) == []
+    assert here(folder) == {"3"}
+
+
+def test_a_lock_holds_a_run_whatever_its_step_is_called(folder: Path) -> None:
+    renamed = folder.parent.with_name(f"renamed-{FINGERPRINT}") / "3"
+    with records.lock(folder):
+        waiting = threading.Thread(target=lambda: records.lock(renamed).__enter__(), daemon=True)
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_what_kills_left_of_recorded_runs_is_tidied_and_nothing_else(folder: Path) -> None:
+    runs = folder.parent.parent
+    records.write(folder, RECORD, b"weights", LOGITS)
+    left = ("3.checkpoint", "3.tmp-11", "3.checkpoint.tmp-12", "4.checkpoint", "4.tmp-11")
+    for name in left:
+        folder.with_name(name).touch()
+    (runs / ".locks").mkdir()
+    for seed in (3, 4):
+        (runs / ".locks" / f"{FINGERPRINT}-{seed}").touch()
+    records.tidy(runs, FINGERPRINT)
+    assert here(folder) == {"3", "4.checkpoint", "4.tmp-11"}
+    assert os.listdir(runs / ".locks") == [f"{FINGERPRINT}-4"]

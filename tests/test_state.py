@@ -129,7 +129,7 @@ def test_the_average_is_what_is_stored(small_mnist: Path, small_network: Network
     model.load_state_dict(weights)
     with torch.no_grad():
         logits = model.eval()(normalise(torch.from_numpy(dataset.test_images), *dataset.normalisation()))
-    torch.testing.assert_close(logits, torch.from_numpy(records.read_logits(folder)), rtol=0, atol=1e-4)
+    torch.testing.assert_close(logits, torch.from_numpy(records.read_logits(folder, records.read(folder))), rtol=0, atol=1e-4)
     correct = int((logits.argmax(1) == torch.from_numpy(dataset.test_labels)).sum())
     assert abs(records.read(folder).history[-1].test_correct - correct) <= 1
     unaveraged = Job("mine", Step("Plain", small_network, replace(recipe, averaging=None)), 0, job.setup)

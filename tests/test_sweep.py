@@ -46,7 +46,7 @@ def test_what_is_recorded_is_not_missing_and_the_order_is_kept(job: Job) -> None
 
 
 def test_a_checkpoint_is_no_record(job: Job) -> None:
-    records.write_checkpoint(job.folder, Checkpoint([], 1, {}))
+    records.write_checkpoint(job.folder, Checkpoint([], 1, {}, job.fingerprint, job.seed))
     assert missing([job]) == [job]
 
 

@@ -18,7 +18,7 @@ from stepladder.augment import normalise
 from stepladder.engine import plain
 from stepladder.idx import DataError
 from stepladder.job import Job, Setup
-from stepladder.records import Record
+from stepladder.records import Record, Source
 from stepladder.spec import to_data
 from stepladder.sweep import sweep
 from stepladder.train import train
@@ -56,16 +56,21 @@ def test_a_run_learns(record: Record) -> None:
 
 
 def test_a_record_holds_what_the_design_promises(record: Record, job: Job) -> None:
-    assert (record.schema, record.ladder, record.step, record.title, record.seed) == (1, "mine", "all-concepts", "All concepts", 1)
+    assert (record.schema, record.ladder, record.step, record.title, record.seed) == (2, "mine", "all-concepts", "All concepts", 1)
     assert record.fingerprint == job.fingerprint == job.folder.parent.name.removeprefix("all-concepts-")
     assert (record.parameters, record.epochs) == (job.step.network.parameters, 4)
     assert record.network == to_data(job.step.network)
     assert record.recipe == to_data(RECIPE)
-    assert record.data_sha256 == data.load(job.setup.data).digest
+    dataset = data.load(job.setup.data)
+    assert record.data_sha256 == dataset.digest
+    assert record.data == Source("idx", str(job.setup.data), 0, 2000, 500)
+    assert record.normalisation
+    assert (record.normalisation.mean, record.normalisation.std) == tuple([value] for value in dataset.normalisation())
+    assert (record.input, record.classes, record.engine) == ((1, 28, 28), list("0123456789"), "torch-1")
     assert [epoch.epoch for epoch in record.history] == [1, 2, 3, 4]
     assert [epoch.learning_rate for epoch in record.history] == pytest.approx([0.05, 0.05, 0.05, 0.005])
     for epoch in record.history:
-        assert all(type(getattr(epoch, field.name)) is field.type for field in fields(epoch))
+        assert all(type(getattr(epoch, field.name)) in (int, float) for field in fields(epoch))
         assert epoch.test_accuracy == epoch.test_correct / 500
         assert (epoch.train_accuracy * 2000) == pytest.approx(round(epoch.train_accuracy * 2000), abs=1e-9)
         assert epoch.seconds > 0
@@ -90,7 +95,7 @@ def test_the_confusion_matrix_counts_every_test_image_by_label_and_answer(record
     assert confusion.shape == (10, 10)
     assert confusion.sum(1).tolist() == np.bincount(labels, minlength=10).tolist()
     assert confusion.trace() == record.history[-1].test_correct
-    answers = records.read_logits(job.folder).argmax(1)
+    answers = records.read_logits(job.folder, record).argmax(1)
     assert confusion.sum(0).tolist() == np.bincount(answers, minlength=10).tolist()
     assert confusion[4, 9] == ((labels == 4) & (answers == 9)).sum()
 
@@ -103,7 +108,7 @@ def test_the_weights_are_those_of_the_record_and_give_its_logits(record: Record,
     mnist = data.load(job.setup.data)
     with torch.no_grad():
         logits = model.eval()(normalise(torch.from_numpy(mnist.test_images), *mnist.normalisation()))
-    torch.testing.assert_close(logits, torch.from_numpy(records.read_logits(job.folder)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits, torch.from_numpy(records.read_logits(job.folder, record)), rtol=0, atol=1e-5)
 
 
 def test_a_run_leaves_its_record_and_nothing_else(job: Job) -> None:
@@ -156,7 +161,7 @@ def test_a_run_stopped_after_its_last_epoch_is_recorded_without_training(job: Jo
     stopped = elsewhere(job, tmp_path)
     weights = load_file(job.folder / "weights.safetensors")
     arrays = {f"model.{name}": tensor.numpy() for name, tensor in weights.items()}
-    records.write_checkpoint(stopped.folder, records.Checkpoint(record.history, 1, arrays))
+    records.write_checkpoint(stopped.folder, records.Checkpoint(record.history, 1, arrays, stopped.fingerprint, stopped.seed))
     found = records.read(train(stopped))
     assert found.weights_sha256 == record.weights_sha256
     assert found.history == record.history  # to the second

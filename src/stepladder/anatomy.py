@@ -7,29 +7,14 @@ Receptive-field arithmetic as in Araujo, Norris and Sim, "Computing receptive fi
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from math import prod
 from typing import Any
 
-from stepladder.spec import (
-    AvgPool,
-    BlurPool,
-    Conv,
-    Excite,
-    Flatten,
-    GlobalAvgPool,
-    Layer,
-    Linear,
-    MaxPool,
-    Network,
-    Residual,
-    Shape,
-    UserError,
-)
+from stepladder.spec import Join, Network, Shape, UserError
+from stepladder.spec.window import Pair, Window, pair
 
 Size = int | tuple[int, int]
 """One number, or (height, width) where they differ."""
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -52,22 +37,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Window:
-    """A sliding window, as (height, width); `kernel` of (1, 1) sees one value at a time."""
-
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-
-    @staticmethod
-    def adaptive(before: Pair, after: Pair) -> "Window":
-        """The window of a pooling with so many outputs; raises UserError where its windows are not all alike."""
-        kernel, stride = zip(*map(_even, before, after), strict=True)
-        return Window(_pair(kernel), _pair(stride))
-
-
-@dataclass(frozen=True)
 class Reach:
     """The input pixels that the first output of a layer depends on, `low` to `high` inclusive on each axis (negative
     in the padding); neighbouring outputs see fields `jump` pixels apart. `spread` is how many positions were flattened."""
@@ -86,9 +55,9 @@ class Reach:
         """The reach after a sliding window."""
         axes = range(2)
         return Reach(
-            jump=_pair(self.jump[a] * window.stride[a] for a in axes),
-            low=_pair(self.low[a] - window.padding[a] * self.jump[a] for a in axes),
-            high=_pair(
+            jump=pair(self.jump[a] * window.stride[a] for a in axes),
+            low=pair(self.low[a] - window.padding[a] * self.jump[a] for a in axes),
+            high=pair(
                 self.high[a] + ((window.kernel[a] - 1) * window.dilation[a] - window.padding[a]) * self.jump[a] for a in axes
             ),
             spread=self.spread,
@@ -113,39 +82,22 @@ def union(reaches: Sequence[Reach], size: Pair) -> tuple[Reach, ...]:
     jump = widest(reaches).jump
     joined: dict[Pair, Reach] = {}
     for reach in reaches:
-        key = _pair(jump[axis] if size[axis] == 1 else reach.jump[axis] for axis in range(2))
+        key = pair(jump[axis] if size[axis] == 1 else reach.jump[axis] for axis in range(2))
         other = joined.get(key, reach)
-        joined[key] = Reach(key, _pair(map(min, reach.low, other.low)), _pair(map(max, reach.high, other.high)))
+        joined[key] = Reach(key, pair(map(min, reach.low, other.low)), pair(map(max, reach.high, other.high)))
     return tuple(joined.values())
 
 
 def widest(reaches: Sequence[Reach]) -> Reach:
     """One reach for a row: largest jump and widest field on each axis. Away from the borders that field holds the others."""
-    jump = _pair(max(reach.jump[axis] for reach in reaches) for axis in range(2))
-    size = _pair(max(reach.size[axis] for reach in reaches) for axis in range(2))
+    jump = pair(max(reach.jump[axis] for reach in reaches) for axis in range(2))
+    size = pair(max(reach.size[axis] for reach in reaches) for axis in range(2))
     return Reach(jump, low=(1, 1), high=size)
 
 
-def _pair(values: Any) -> Pair:
-    height, width = values
-    return height, width
-
-
-def _even(before: int, after: int) -> Pair:
-    """Size and stride of adaptive pooling's windows along one axis (the ones that torch takes); stride 1 if there is one."""
-    starts = [number * before // after for number in range(after)]
-    sizes = {-(-(number + 1) * before // after) - start for number, start in enumerate(starts)}
-    strides = {right - left for left, right in pairwise(starts)} or {1}
-    if len(sizes) > 1 or len(strides) > 1:
-        raise UserError(
-            f"has windows that are not all alike, {before} to {after}, expected an output of 1 or one that divides {before}"
-        )
-    return sizes.pop(), strides.pop()
-
-
-def plain(pair: Pair) -> Size:
+def plain(size: Pair) -> Size:
     """One number where height and width agree."""
-    return pair[0] if pair[0] == pair[1] else pair
+    return size[0] if size[0] == size[1] else size
 
 
 def row(operation: str, before: Shape, after: Shape, window: Window | None, counts: Pair, reach: tuple[Reach, Reach]) -> Row:
@@ -173,16 +125,17 @@ def anatomy(network: Network) -> list[Row]:
     shapes = network.shapes()
     fields: list[tuple[Reach, ...]] = [(Reach(),)]
     for number, (layer, before, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
-        field = fields[-1]
-        if isinstance(layer, Residual | Excite):
-            own = before if isinstance(layer, Residual) else (*before, 1, 1)
-            branches = [(own, field), (shapes[number - layer.layers], fields[number - layer.layers])]
-            operation, window, following = "add" if isinstance(layer, Residual) else "mul", None, _joined(branches, _size(after))
+        field, window = fields[-1], layer.window(before)
+        if isinstance(layer, Join):
+            source = shapes[number - layer.layers]
+            own = before if len(before) == len(source) else (*before, 1, 1)
+            branches = [(own, field), (source, fields[number - layer.layers])]
+            following = _joined(branches, _size(after))
             before, field = max(branches, key=lambda branch: (prod(branch[0]), widest(branch[1]).size))
         else:
-            operation, window, following = _pass(layer, before, after, field)
-        counts = layer.parameters(before), _macs(layer, before, after)
-        rows.append(row(operation, before, after, window, counts, (widest(field), widest(following))))
+            following = _pass(field, before, after, window)
+        counts = layer.parameters(before), layer.macs(before, after)
+        rows.append(row(layer.operation, before, after, window, counts, (widest(field), widest(following))))
         fields.append(following)
     return rows
 
@@ -196,36 +149,15 @@ def _joined(branches: Sequence[tuple[Shape, tuple[Reach, ...]]], size: Pair) -> 
     return union([reach for shape, field in branches for reach in over(field, shape, size)], size)
 
 
-def _pass(layer: Layer, before: Shape, after: Shape, field: tuple[Reach, ...]) -> tuple[str, Window | None, tuple[Reach, ...]]:
-    """What a layer of one input is called, its window, and the field after it."""
-    if isinstance(layer, Linear):
-        return "linear", None, union(over(field, before, (1, 1)), (1, 1))
-    if isinstance(layer, Flatten):
-        return "flatten", None, tuple(replace(reach, spread=(before[1], before[2])) for reach in field)
-    if isinstance(layer, Conv):
-        operation, window = "conv", _square(layer.kernel, layer.stride, layer.padding)
-    elif isinstance(layer, MaxPool):
-        operation, window = "maxpool", _square(layer.kernel, layer.step, layer.padding)
-    elif isinstance(layer, AvgPool):
-        operation, window = "avgpool", _square(layer.kernel, layer.step, 0)
-    elif isinstance(layer, BlurPool):
-        operation, window = "fixed conv", _square(layer.kernel, layer.stride, layer.padding)
-    elif isinstance(layer, GlobalAvgPool):
-        operation, window = "global average pool", Window((before[1], before[2]))
-    return operation, window, union([reach.through(window) for reach in field], _size(after))
-
-
-def _square(kernel: int, stride: int, padding: int) -> Window:
-    return Window((kernel, kernel), (stride, stride), (padding, padding))
-
-
-def _macs(layer: Layer, before: Shape, after: Shape) -> int:
-    """Multiplications of an input by a weight, for one image."""
-    if isinstance(layer, Conv):
-        return prod(after) * before[0] // layer.groups * layer.kernel**2
-    if isinstance(layer, BlurPool):
-        return prod(after) * layer.kernel**2
-    return prod(before) * prod(after) if isinstance(layer, Linear) else 0
+def _pass(field: tuple[Reach, ...], before: Shape, after: Shape, window: Window | None) -> tuple[Reach, ...]:
+    """The field after a layer of one input: seen through its window, or without one flattened, or mixed where it is flat."""
+    if window:
+        return union([reach.through(window) for reach in field], _size(after))
+    if len(before) == 1:
+        return union(over(field, before, (1, 1)), (1, 1))
+    if len(after) == 1:
+        return tuple(replace(reach, spread=(before[1], before[2])) for reach in field)
+    return field
 
 
 def to_data(rows: list[Row]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The images a ladder is climbed on: the embedded MNIST, or four IDX files in a folder."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,14 +22,17 @@ _NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (n, height, width) and labels (n,), all uint8, and the SHA-256 of what they hold. With a holdout, the test images
-    are training images that were kept back (for validation)."""
+    """Images (n, height, width) and labels (n,), all uint8, the SHA-256 of what they hold, the names of the classes in the order of
+    their labels, and what the source is ("mnist" is the embedded one). With a holdout, the test images are training images that
+    were kept back (for validation)."""
 
     train_images: NDArray[np.uint8]
     train_labels: NDArray[np.uint8]
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.uint8]
     digest: str
+    classes: tuple[str, ...]
+    kind: str
 
     def normalisation(self) -> tuple[float, float]:
         """Mean and standard deviation of all training pixels, as fractions of 255; raises DataError where all are the same."""
@@ -48,7 +52,7 @@ def load(folder: Path | None = None, classes: int = 10) -> Dataset:
 
     Raises DataError for a file that is missing, malformed, does not fit the others, or holds a label of `classes` or more.
     """
-    found = _read(folder or EMBEDDED, classes)
+    found = _read(folder or EMBEDDED, classes, "mnist" if folder is None else "idx")
     if folder is None and found.digest != MNIST_DIGEST:
         raise DataError(f"{EMBEDDED}: the embedded MNIST is damaged: its SHA-256 is {found.digest}, expected {MNIST_DIGEST}")
     return found
@@ -66,7 +70,7 @@ def hold_out(dataset: Dataset, count: int) -> Dataset:
         raise DataError(f"a holdout of {count:,} images, expected 1 to {len(images) - 1:,} of the {len(images):,} training images")
     held = np.zeros(len(images), bool)
     held[stratified(labels, count)] = True
-    return _dataset(images[~held], labels[~held], images[held], labels[held])
+    return _dataset((images[~held], labels[~held], images[held], labels[held]), dataset.classes, dataset.kind)
 
 
 def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
@@ -80,7 +84,7 @@ def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
     return np.sort(by_class[(np.arange(count) * len(labels) + len(labels) // 2) // count])
 
 
-def _read(folder: Path, classes: int) -> Dataset:
+def _read(folder: Path, classes: int, kind: str) -> Dataset:
     paths = [_find(folder, name) for name in _NAMES]
     arrays = [read_idx(path, dimensions=3 if "idx3" in path.name else 1) for path in paths]
     for images, labels, part in ((0, 1, "training"), (2, 3, "test")):
@@ -99,17 +103,17 @@ def _read(folder: Path, classes: int) -> Dataset:
     if arrays[0].shape[1:] != arrays[2].shape[1:]:
         sizes = [" x ".join(map(str, arrays[k].shape[1:])) for k in (2, 0)]
         raise DataError(f"{paths[2]}: its images are {sizes[0]}, expected {sizes[1]} as in {paths[0].name}")
-    return _dataset(*arrays)
+    return _dataset(arrays, tuple(map(str, range(classes))), kind)
 
 
-def _dataset(
-    train_images: NDArray[np.uint8], train_labels: NDArray[np.uint8], test_images: NDArray[np.uint8], test_labels: NDArray[np.uint8]
-) -> Dataset:
+def _dataset(arrays: Sequence[NDArray[np.uint8]], classes: tuple[str, ...], kind: str) -> Dataset:
+    """The data set of training images, their labels, test images and theirs."""
     digest = hashlib.sha256()
-    for array in (train_images, train_labels, test_images, test_labels):
+    for array in arrays:
         digest.update(repr(array.shape).encode())
         digest.update(array.data)
-    return Dataset(train_images, train_labels, test_images, test_labels, digest.hexdigest())
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset(train_images, train_labels, test_images, test_labels, digest.hexdigest(), classes, kind)
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -1,10 +1,12 @@
 """One step to be trained with one seed, and where; small enough to send to another process."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from stepladder import data, engine, records
 from stepladder.data import Dataset
+from stepladder.records import Source
 from stepladder.spec import Step
 
 
@@ -29,6 +31,11 @@ class Setup:
         whole = data.load(self.data, classes)
         return data.hold_out(whole, self.holdout) if self.holdout else whole
 
+    def source(self, dataset: Dataset) -> Source:
+        """What the record of a run says of `dataset`."""
+        path = None if self.data is None else str(self.data)
+        return Source(dataset.kind, path, self.holdout, len(dataset.train_images), len(dataset.test_images))
+
 
 @dataclass(frozen=True)
 class Job:
@@ -39,7 +46,7 @@ class Job:
     seed: int
     setup: Setup
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """The hash of all that decides the run's numbers, but the seed; reads the data (once a process)."""
         digest = self.setup.dataset(self.step.network.classes).digest
@@ -48,7 +55,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where the run's record is, or will be."""
-        return records.run_folder(self.setup.runs, self.step, self.fingerprint, self.seed)
+        return records.run_folder(self.setup.runs, self.step.id, self.fingerprint, self.seed)
 
     def __str__(self) -> str:
         return f"{self.step.id} seed {self.seed}"

@@ -6,6 +6,7 @@ report.json, schema 1. Accuracies, differences and shares are fractions, interva
 - `made`: the day of the newest record (null without records), so the same records give the same report
 - `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
+- `damaged`: why each run that contradicts itself was set aside, a sentence each
 - `steps`: a list in ladder order, each with
     - `id`, `title`, `parent` (an id, null for the root), `target`, `note`, `kept` (false: tried, and not gone on with)
     - `change` {`concept`, `old`, `new`}, the values as data; null for the root
@@ -90,6 +91,7 @@ def build(ladder: Ladder, setup: Setup) -> dict[str, Any]:
         "device": setup.device,
         "holdout": setup.holdout,
         "machines": _machines(every),
+        "damaged": [reason for arm in arms.values() for reason in arm.damaged],
         "steps": [
             _step(step, arms[step.id], gathered[step.id])
             | {"analysis": analyse(step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None)}

@@ -43,8 +43,12 @@ class Progress(NamedTuple):
 
 
 def missing(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs that have no record yet, in order."""
-    return [job for job in jobs if not records.exists(job.folder)]
+    """The jobs that have no record yet, in order; of those that make the same run, only the first."""
+    first: dict[tuple[Path, str, int], Job] = {}
+    for job in jobs:
+        first.setdefault((job.setup.runs, job.fingerprint, job.seed), job)
+    there = {folder: records.recorded(*folder) for folder in {(runs, fingerprint) for runs, fingerprint, _ in first}}
+    return [job for (runs, fingerprint, seed), job in first.items() if seed not in there[runs, fingerprint]]
 
 
 def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -> Iterator[Progress]:

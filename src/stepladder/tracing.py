@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, fx, nn
 
-from stepladder.anatomy import Pair, Reach, Row, Window, over, row, union, widest
+from stepladder.anatomy import Reach, Row, over, row, union, widest
 from stepladder.spec import Shape, UserError
+from stepladder.spec.window import Pair, Window
 
 BATCH = 7  # unlike most sizes of layers, so that a reshape that mixes up images does not go unseen
 UNKNOWN = (

@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from stepladder import data, records, state
 from stepladder.augment import draw_boxes, draw_maps, erase
-from stepladder.engine import native, plain
+from stepladder.engine import identity, native, plain
 from stepladder.environment import environment
 from stepladder.job import Job
-from stepladder.records import Checkpoint, Epoch, Record
+from stepladder.records import Checkpoint, Epoch, Normalisation, Record, Status
 from stepladder.spec import Recipe, to_data
 from stepladder.state import State
 from stepladder.streams import stream, stream_seed
@@ -63,13 +63,14 @@ def train(job: Job) -> Path:
     dataset = job.setup.dataset(job.step.network.classes)
     data.check_fits(dataset, job.step.network.input)
     with records.lock(job.folder):
-        if not records.exists(job.folder):
-            _train(job, dataset)
-    return job.folder
+        folder = job.folder  # only now: another ladder may have begun this run under another name
+        if not records.exists(folder):
+            _train(job, dataset, folder)
+    return folder
 
 
-def _train(job: Job, dataset: data.Dataset) -> None:
-    network, recipe, setup, folder = job.step.network, job.step.recipe, job.setup, job.folder
+def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
+    network, recipe, setup = job.step.network, job.step.recipe, job.setup
     engine = ENGINES[setup.engine]
     records.clear_leftovers(folder)
     checkpoint = records.read_checkpoint(folder)
@@ -88,11 +89,11 @@ def _train(job: Job, dataset: data.Dataset) -> None:
         state.restore(run, checkpoint.arrays)
         history = list(checkpoint.history)
 
-    status = "finished"
+    status: Status = "finished"
     try:
         for epoch in fit(run, recipe, images, Streams(job.seed, dropout), len(history)):
             history.append(epoch)
-            records.write_checkpoint(folder, Checkpoint(history, threads, state.arrays(run)))
+            records.write_checkpoint(folder, Checkpoint(history, threads, state.arrays(run), job.fingerprint, job.seed))
     except Diverged:
         status = "diverged"
 
@@ -115,6 +116,11 @@ def _train(job: Job, dataset: data.Dataset) -> None:
         network=to_data(network),
         recipe=to_data(recipe),
         data_sha256=dataset.digest,
+        engine=identity(setup.engine, setup.device),
+        input=network.input,
+        classes=list(dataset.classes),
+        normalisation=Normalisation([images.mean], [images.std]),
+        data=job.setup.source(dataset),
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
 

@@ -4,21 +4,23 @@ import json
 import os
 import sys
 import webbrowser
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from stepladder import __version__, ladders
 from stepladder.cli import tables
-from stepladder.engine import identity
-from stepladder.spec import Ladder, SpecError, Step, UserError
+from stepladder.spec import Ladder, Step, UserError
 
 if TYPE_CHECKING:
-    from stepladder.job import Job, Setup
+    from stepladder.lab import Lab, Result
 
 app = typer.Typer(
     name="stepladder",
@@ -32,15 +34,40 @@ app = typer.Typer(
 LadderName = Annotated[
     str, typer.Argument(metavar="LADDER", help="A built-in ladder, or a Python file that ends in `ladder = ...`.")
 ]
-Runs = Annotated[Path, typer.Option(help="The folder of records.")]
-Data = Annotated[Path | None, typer.Option(help="A folder with MNIST's four IDX files; left out: the embedded MNIST.")]
-Engine = Annotated[str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")]
-Device = Annotated[str, typer.Option(help="Where it trains: cpu or cuda.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every step, instead of its own.")]
-Holdout = Annotated[
-    int, typer.Option(min=0, help="Judge by so many training images, kept back from training, and leave the test set unread.")
-]
+Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data instead of text.")]
+
+
+def _lab(
+    runs: Annotated[Path, typer.Option(help="The folder of records.")] = Path("runs"),
+    data: Annotated[Path | None, typer.Option(help="A folder with MNIST's four IDX files; left out: the embedded MNIST.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where it trains: cpu or cuda.")] = "cpu",
+    holdout: Annotated[
+        int, typer.Option(min=0, help="Judge by so many training images, kept back from training, and leave the test set unread.")
+    ] = 0,
+) -> "Lab":
+    """What every command that reads or makes runs is told."""
+    from stepladder.lab import Lab
+
+    return Lab(runs, data=data, engine=engine, device=device, holdout=holdout)
+
+
+def with_lab(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of a lab in the place of its `lab`, so that each option is declared once."""
+    own, shared = (list(signature(function).parameters.values()) for function in (command, _lab))
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        command(lab=_lab(**{option.name: given.pop(option.name) for option in shared}), **given)
+
+    parameters = [option.replace(kind=Parameter.KEYWORD_ONLY) for option in (*own, *shared) if option.name != "lab"]
+    called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what typer goes by
+    called.__annotations__ = {option.name: option.annotation for option in parameters}
+    return called
 
 
 def main() -> None:
@@ -107,100 +134,98 @@ def root(
 
 
 @app.command()
+@with_lab
 def run(
+    lab: "Lab",
     ladder: LadderName = "mnist",
     seeds: Annotated[int, typer.Option(min=1, help="Train every step with seeds 0 to N-1.")] = 1,
     steps: Annotated[str | None, typer.Option(help="Only these step ids, separated by commas.")] = None,
     epochs: Epochs = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; left out: one for each core.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one run; given alone: one run at a time.")] = None,
-    runs: Runs = Path("runs"),
-    data: Data = None,
-    engine: Engine = None,
-    device: Device = "cpu",
-    holdout: Holdout = 0,
+    force: Force = False,
 ) -> None:
-    """Train what is missing, then write the report. Interrupted at any moment, the same command goes on."""
-    from stepladder.environment import cores
-    from stepladder.job import Job
-
-    loaded = _load(ladder, epochs)
-    if violations := loaded.violations():
-        raise SpecError(f"ladder {loaded.name!r} breaks its budget: {'; '.join(violations)}")
-    chosen = [loaded.step(name.strip()) for name in steps.split(",")] if steps else loaded.steps
-    planned = len(chosen) * seeds
-    workers = workers or (1 if threads else min(cores(), planned))
-    # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
-    setup = replace(_setup(runs, data, engine, device, holdout), threads=threads or max(1, cores() // workers))
-    jobs = [Job(loaded.name, step, seed, setup) for seed in range(seeds) for step in chosen]
-    failed = _sweep(jobs, workers)
-    _report(loaded, setup)
-    if failed:
+    """Train what is missing, then write the report. Interrupted at any moment, the same command goes on. Exits with 1 where a run
+    failed or contradicts itself, or where all of them diverged."""
+    loaded = ladders.load(ladder)
+    chosen = [name.strip() for name in steps.split(",")] if steps else [step.id for step in loaded.steps]
+    try:
+        result = replace(lab, workers=workers, threads=threads).run(loaded, seeds, steps=chosen, epochs=epochs)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on after the last whole epoch of each run.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    diverged = [(name, record) for name in chosen for record in result.arms[name].records if record.status == "diverged"]
+    for name, record in diverged:
+        if record.seed < seeds:
+            where = f"epoch {len(record.history) + 1}"
+            print(f"{name} seed {record.seed} diverged: its loss was not finite in {where}.", file=sys.stderr)
+    _report(result, force)
+    _tell(result)
+    if not any(record.status == "finished" for name in chosen for record in result.arms[name].records):
         raise typer.Exit(1)
 
 
 @app.command()
+@with_lab
 def report(
+    lab: "Lab",
     ladder: LadderName = "mnist",
     epochs: Epochs = None,
-    runs: Runs = Path("runs"),
-    data: Data = None,
-    engine: Engine = None,
-    device: Device = "cpu",
-    holdout: Holdout = 0,
+    force: Force = False,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write report.html, report.md, report.json and missed.json from the records there are."""
-    page = _report(_load(ladder, epochs), _setup(runs, data, engine, device, holdout))
+    """Write report.html, report.md, report.json and missed.json from the records there are. Exits with 1 where one contradicts
+    itself and was set aside."""
+    result = lab.result(ladders.load(ladder), epochs=epochs)
+    page = _report(result, force)
     if browser and not webbrowser.open(page.resolve().as_uri()):
         raise UserError(f"no browser was found to open {page}")
+    _tell(result)
 
 
 @app.command()
+@with_lab
 def compare(
+    lab: "Lab",
     ladder: LadderName,
     step: Annotated[str, typer.Argument(metavar="STEP", help="A step's id.")],
     other: Annotated[str, typer.Argument(metavar="OTHER", help="The id of the step that it is compared with.")],
     epochs: Epochs = None,
-    runs: Runs = Path("runs"),
-    data: Data = None,
-    engine: Engine = None,
-    device: Device = "cpu",
-    holdout: Holdout = 0,
     as_json: Json = False,
 ) -> None:
     """Print what one step's runs differ in from another's, any two steps, paired over the seeds that both have."""
     from stepladder.cli import verdicts
 
-    loaded = _load(ladder, epochs)
-    setup = _setup(runs, data, engine, device, holdout)
-    found = verdicts.comparison(loaded, loaded.step(step), loaded.step(other), setup)
-    print(json.dumps(found, indent=1) if as_json else verdicts.sentences(found))
+    result = lab.result(ladders.load(ladder), epochs=epochs)
+    found = verdicts.comparison(result, step, other)
+    print(json.dumps(found, indent=1, allow_nan=False) if as_json else verdicts.sentences(found))
+    _tell(result)
 
 
 @app.command()
+@with_lab
 def check(
+    lab: "Lab",
     ladder: LadderName,
     epochs: Epochs = None,
-    runs: Runs = Path("runs"),
-    data: Data = None,
-    engine: Engine = None,
-    device: Device = "cpu",
-    holdout: Holdout = 0,
+    allow_undecided: Annotated[bool, typer.Option("--allow-undecided", help="Exit with 0 instead of 3.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print budget and verdicts. Exits with 1 where a step breaks the budget or changes nothing, or where the last step
-    that is kept misses the target or has not been run: the steps before it are on their way."""
+    """Print budget and verdicts. Exits with 0 where the last step that is kept reaches the target: the steps before it are
+    on their way. With 1 where it misses the target, does not hold it, diverged or has not been run, where any step is over
+    the budget or changes nothing, or where a record contradicts itself. With 3 where runs or epochs are too few to tell. (2 is
+    a mistake in the call.)"""
     from stepladder.cli import verdicts
 
-    loaded = _load(ladder, epochs)
-    found = verdicts.check(loaded, _setup(runs, data, engine, device, holdout))
+    result = lab.result(ladders.load(ladder), epochs=epochs)
+    found = verdicts.check(result)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(found, indent=1, allow_nan=False))
     else:
-        verdicts.show(loaded, found)
-    if found["failures"]:
-        raise typer.Exit(1)
+        verdicts.show(result.ladder, found)
+    _tell(result)
+    if (code := verdicts.EXITS[found["outcome"]]) and not (code == 3 and allow_undecided):
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -231,62 +256,24 @@ def list_ladders(as_json: Json = False) -> None:
         tables.ladders(loaded)
 
 
-def _load(name: str, epochs: int | None) -> Ladder:
-    loaded = ladders.load(name)
-    return loaded.with_epochs(epochs) if epochs else loaded
-
-
-def _setup(runs: Path, data: Path | None, engine: str | None, device: str, holdout: int) -> "Setup":
-    from stepladder.job import Setup
-
-    engine = engine or ("native" if device == "cpu" else "torch")
-    identity(engine, device)
-    if device not in ("cpu", "cuda"):
-        raise SpecError(f"unknown device {device!r}: expected cpu or cuda")
-    if engine == "native" and device != "cpu":
-        raise SpecError(f"the native engine runs on cpu, not on {device}: choose --engine torch")
-    return Setup(runs, data, engine, device, holdout=holdout)
-
-
-def _sweep(jobs: "list[Job]", workers: int) -> bool:
-    """Train what is missing, showing it; True where a run failed."""
-    from stepladder.cli import live
-    from stepladder.data import check_fits
-    from stepladder.sweep import missing, sweep
-    from stepladder.workers import Workers
-
-    for job in jobs:
-        check_fits(job.setup.dataset(job.step.network.classes), job.step.network.input)
-    todo = missing(jobs)
-    print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are recorded in {jobs[0].setup.runs}, {len(todo)} to train.")
-    if not todo:
-        return False
-    executor = Workers(min(workers, len(todo)))
+def _report(result: "Result", force: bool) -> Path:
+    """Write the report and print its figures; returns the page."""
     try:
-        end = live.show(sweep(todo, executor), todo)
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on after the last whole epoch of each run.", file=sys.stderr)
-        raise typer.Exit(130) from None
+        written = result.report(force=force)
     finally:
-        executor.kill()  # after a sweep's end none is busy; after anything else none may go on unseen
-    for run in end.recorded:
-        if run.status == "diverged":
-            print(f"{run.job} diverged: its loss was not finite in epoch {len(run.history) + 1}.", file=sys.stderr)
-    for failure in end.failures:
-        print(f"{failure.job} failed: {failure.reason}", file=sys.stderr)
-    return bool(end.failures)
-
-
-def _report(ladder: Ladder, setup: "Setup") -> Path:
-    """Print the figures and write the report; returns the page."""
-    from stepladder import report
-
-    found = report.build(ladder, setup)
-    tables.results(ladder, found)
-    folder = setup.runs / (f"{ladder.name}-holdout" if setup.holdout else ladder.name)
-    for path in report.write(found, ladder, setup, folder):
+        if not result.hint:
+            tables.results(result.ladder, result.data())
+    for path in written.paths:
         print(f"wrote {path}")
-    return folder / "report.html"
+    return written.page
+
+
+def _tell(result: "Result") -> None:
+    """Print what went wrong with runs, and where there are others; exit with 1 where something did."""
+    for sentence in (*result.problems, *([result.hint] if result.hint else [])):
+        print(sentence, file=sys.stderr)
+    if result.problems:
+        raise typer.Exit(1)
 
 
 def _step_data(step: Step) -> dict[str, object]:

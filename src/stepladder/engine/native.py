@@ -16,24 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from stepladder.engine import plain
-from stepladder.spec import (
-    AvgPool,
-    BlurPool,
-    Conv,
-    Flatten,
-    GlobalAvgPool,
-    Join,
-    Layer,
-    Linear,
-    MaxPool,
-    Network,
-    Residual,
-    UserError,
-)
+from stepladder.engine.kernels import Kernel, kernels
+from stepladder.spec import Network, UserError
+from stepladder.spec.layers import Conv
 
 
 class EngineError(UserError):
-    """What the native engine cannot do, or why it cannot be loaded; says what can be done instead."""
+    """Why the native engine cannot be loaded; says what can be done instead."""
 
 
 @cache
@@ -84,7 +73,7 @@ def _workers(count: int) -> Any:
 
 
 def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Sequential:
-    """The module of a network; raises EngineError for a layer that this engine does not know."""
+    """The module of a network; raises UserError for a layer that this engine does not know."""
     return Native(network, dropout, generator)
 
 
@@ -114,9 +103,9 @@ class Native(nn.Sequential):
         self.network, self.dropout, self.generator = network, dropout, generator
         self.threads = threads()
         self.passes = 0
-        self.slots = _slots(self, network)
+        self.slots = _slots(self, kernels(network))
         self.places = _places(list(self.parameters()))
-        self._engine: Any = extension().Engine(_layers(network, dropout), isa(), _workers(self.threads))
+        self._engine: Any = extension().Engine(_compiled(kernels(network, dropout)), isa(), _workers(self.threads))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_engine": None}
@@ -124,7 +113,7 @@ class Native(nn.Sequential):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy has an engine of its own."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._engine = extension().Engine(_layers(self.network, self.dropout), isa(), _workers(self.threads))
+        self._engine = extension().Engine(_compiled(kernels(self.network, self.dropout)), isa(), _workers(self.threads))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of a float32 batch (n, channels, height, width)."""
@@ -152,7 +141,7 @@ class Native(nn.Sequential):
         if images > 1:
             return
         for layer, shape in zip(self.network.layers, self.network.shapes()[1:], strict=True):
-            if isinstance(layer, Conv) and layer.norm and prod(shape[1:]) == 1:
+            if isinstance(layer, Conv) and layer.norm == "batch" and prod(shape[1:]) == 1:
                 raise ValueError(f"{layer}: expected more than one value a channel when training, got one image of 1 x 1")
 
 
@@ -182,60 +171,14 @@ class _Pass(torch.autograd.Function):
         return None, None, None, x, *(flat.as_strided(*place) for place in ctx.module.places)
 
 
-def _layers(network: Network, dropout: float) -> list[Any]:
-    """The compiled engine's layers; raises EngineError for one that it does not know."""
+def _compiled(found: list[Kernel]) -> list[Any]:
+    """The compiled engine's layers."""
     make = extension().layer
-    layers: list[Any] = []
-    shapes = network.shapes()
-    entered = []  # for each layer of the network, the engine's layer that takes the same input
-    for number, (layer, shape, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
-        entered.append(len(layers))
-        share = dropout if plain.drops_after(network, number) else 0.0
-        into, out = (*shape, 1, 1)[:3], (*after, 1, 1)[:3]
-        if isinstance(layer, Conv):
-            _check_conv(number, layer, shape[0])
-            depthwise = 1 < layer.groups == shape[0]
-            has = [depthwise, layer.bias, layer.norm is not None, layer.activation is not None]
-            layers.append(make("convolution", into, out, (layer.kernel, layer.stride, layer.padding), has, share))
-        elif isinstance(layer, BlurPool):
-            if layer.stride > 2:
-                raise _unknown(number, layer, "strides of 1 and 2")
-            window = (layer.kernel, layer.stride, layer.padding)
-            layers.append(make("fixed_convolution", into, out, window, [True, False, False, False], share))
-        elif isinstance(layer, Linear):
-            flat = (prod(shape), 1, 1)
-            layers.append(make("convolution", flat, out, (1, 1, 0), [False, layer.bias, False, layer.activation is not None], 0.0))
-        elif isinstance(layer, MaxPool | AvgPool):
-            if layer.step != layer.kernel or (isinstance(layer, MaxPool) and layer.padding):
-                raise _unknown(number, layer, "pooling whose windows do not overlap and are not padded")
-            kind = "max_pool" if isinstance(layer, MaxPool) else "average_pool"
-            layers.append(make(kind, into, out, (layer.kernel, layer.kernel, 0), [False] * 4, share))
-        elif isinstance(layer, GlobalAvgPool):
-            layers.append(make("average_pool", into, out, (0, 0, 0), [False] * 4, 0.0))  # one window: all
-        elif isinstance(layer, Join):
-            kind, relu = ("add", layer.activation is not None) if isinstance(layer, Residual) else ("scale", False)
-            source = entered[number - layer.layers]
-            layers.append(make(kind, into, out, (0, 0, 0), [False, False, False, relu], 0.0, source))
-        # Flatten: nothing is done, a tile's memory is flat already
-    if not layers:  # nothing but Flatten: an average over one pixel, which does nothing either
-        out = (*shapes[-1], 1, 1)[:3]
-        layers.append(make("average_pool", out, out, (1, 1, 0), [False] * 4, 0.0))
+    layers = []
+    for kernel in found:
+        has = [kernel.depthwise, kernel.bias, kernel.norm, kernel.relu]
+        layers.append(make(kernel.operation, kernel.input, kernel.output, kernel.window, has, kernel.dropout, kernel.source))
     return layers
-
-
-def _check_conv(number: int, layer: Conv, in_channels: int) -> None:
-    if layer.kernel % 2 == 0:
-        raise _unknown(number, layer, "odd kernels")
-    if layer.stride > 2:
-        raise _unknown(number, layer, "strides of 1 and 2")
-    if layer.padding > layer.kernel // 2:
-        raise _unknown(number, layer, f"padding up to half the kernel ({layer.kernel // 2})")
-    if layer.groups > 1 and not layer.groups == in_channels == layer.channels:
-        raise _unknown(number, layer, f"1 group, or as many as input and output channels (depthwise; {in_channels} come in)")
-
-
-def _unknown(number: int, layer: Layer, known: str) -> EngineError:
-    return EngineError(f'layer {number + 1}, {layer}: the native engine knows {known}; engine="torch" can train it')
 
 
 def _places(parameters: list[nn.Parameter]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
@@ -253,27 +196,23 @@ class _Slot(NamedTuple):
     shape: tuple[int, ...]
 
 
-def _slots(module: nn.Sequential, network: Network) -> list[list[_Slot | None]]:
+def _slots(module: nn.Sequential, found: list[Kernel]) -> list[list[_Slot | None]]:
     """For each layer of the engine weight, bias, scale, shift, mean, variance and batches; None where it has none."""
-    found = []
-    count = {"conv": 0, "norm": 0, "linear": 0, "blur": 0}
+    count: dict[str, int] = {}
 
     def slots(kind: str | None, *names: str) -> list[_Slot | None]:
         if not kind:
             return [None] * len(names)
-        count[kind] += 1
+        count[kind] = count.get(kind, 0) + 1
         child = f"{kind}{count[kind]}"
         tensors = ((name, getattr(module.get_submodule(child), name, None)) for name in names)
         return [None if tensor is None else _Slot(child, name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors]
 
-    kinds: dict[type, str] = {Conv: "conv", Linear: "linear", BlurPool: "blur"}
-    for layer in network.layers:
-        if not isinstance(layer, Flatten):
-            own = kinds.get(type(layer))
-            norm = "norm" if isinstance(layer, Conv) and layer.norm else None
-            statistics = ("running_mean", "running_var", "num_batches_tracked")
-            found.append([*slots(own, "weight", "bias"), *slots(norm, "weight", "bias", *statistics)])
-    return found
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return [
+        [*slots(kernel.weights, "weight", "bias"), *slots("norm" if kernel.norm else None, "weight", "bias", *statistics)]
+        for kernel in found
+    ]
 
 
 def _address(module: nn.Sequential, slot: _Slot | None) -> int:

@@ -9,7 +9,18 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from stepladder.augment import normalise, resample
-from stepladder.spec import AvgPool, BlurPool, Conv, Excite, GlobalAvgPool, Join, Layer, Linear, MaxPool, Network, Residual, Shape
+from stepladder.spec import Join, Layer, Network, Shape, UserError
+from stepladder.spec.layers import (
+    AvgPool,
+    BlurPool,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    MaxPool,
+    Residual,
+)
 from stepladder.streams import stream
 
 
@@ -105,7 +116,7 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> Chain
         begins.append(first)
         if isinstance(layer, Join):
             sources[first] = begins[number - layer.layers]
-        if dropout and drops_after(network, number):
+        if dropout and network.drops_after(number):
             add("dropout", Dropout(dropout, generator))
     return Chain(modules, sources)
 
@@ -128,8 +139,8 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
     relu = [("relu", nn.ReLU(inplace=True))]
     if isinstance(layer, Conv):
         conv = nn.Conv2d(before[0], layer.channels, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias)
-        norm = [("norm", nn.BatchNorm2d(layer.channels))] if layer.norm else []
-        return [("conv", conv), *norm, *(relu if layer.activation else [])]
+        norm = [("norm", nn.BatchNorm2d(layer.channels))] if layer.norm == "batch" else []
+        return [("conv", conv), *norm, *(relu if layer.activation == "relu" else [])]
     if isinstance(layer, MaxPool):
         return [("pool", nn.MaxPool2d(layer.kernel, layer.step, layer.padding))]
     if isinstance(layer, AvgPool):
@@ -137,25 +148,17 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
     if isinstance(layer, BlurPool):
         return [("blur", Blur(before[0], layer.weights, layer.stride))]
     if isinstance(layer, Residual):
-        return [("sum", Sum()), *(relu if layer.activation else [])]
+        return [("sum", Sum()), *(relu if layer.activation == "relu" else [])]
     if isinstance(layer, Excite):
         return [("scale", Scale())]
     if isinstance(layer, GlobalAvgPool):
         return [("average", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
     if isinstance(layer, Linear):
         linear = nn.Linear(prod(before), layer.features, bias=layer.bias)
-        return [("linear", linear), *(relu if layer.activation else [])]
-    return [("flatten", nn.Flatten())]
-
-
-def drops_after(network: Network, number: int) -> bool:
-    """Whether dropout follows this layer: an activated convolution, or the pooling directly after one."""
-    layer = network.layers[number]
-    after = network.layers[number + 1] if number + 1 < len(network.layers) else None
-    if isinstance(layer, MaxPool | AvgPool | BlurPool):
-        layer = network.layers[number - 1] if number else layer
-        return isinstance(layer, Conv) and layer.activation is not None
-    return isinstance(layer, Conv) and layer.activation is not None and not isinstance(after, MaxPool | AvgPool | BlurPool)
+        return [("linear", linear), *(relu if layer.activation == "relu" else [])]
+    if isinstance(layer, Flatten):
+        return [("flatten", nn.Flatten())]
+    raise UserError(f"{layer}: no torch module is known for it")
 
 
 def initialise(module: nn.Module, seed: int) -> None:

@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 
 from stepladder import records
 from stepladder.job import Job, Setup
-from stepladder.records import Record
-from stepladder.spec import Ladder, Step
+from stepladder.records import Record, RecordError
+from stepladder.spec import Step
 
 
 class Arm(NamedTuple):
-    """A step's records by seed, finished and diverged, and what each finished one answered: (images,), by seed."""
+    """A step's records by seed, finished and diverged, what each finished one answered: (images,), by seed; and why each run
+    that cannot be believed was set aside."""
 
     records: Sequence[Record]
     answers: Mapping[int, NDArray[np.uint8]]
+    damaged: Sequence[str] = ()
 
     @property
     def finished(self) -> list[Record]:
@@ -24,24 +26,32 @@ class Arm(NamedTuple):
         return [record for record in self.records if record.status == "finished"]
 
 
-def load(ladder: Ladder, setup: Setup, steps: Sequence[Step] | None = None) -> dict[str, Arm]:
-    """The records that `ladder`, or some `steps` of it, have under `setup`, by step id; of the test logits only the answers
-    are kept.
+def load(steps: Sequence[Step], setup: Setup) -> dict[str, Arm]:
+    """The records that steps have under `setup`, by step id; of the test logits only the answers are kept. A run that
+    contradicts itself is set aside, with the reason.
 
-    Raises RecordError and DataError for files that cannot be used.
+    Raises DataError for images that cannot be used.
     """
-    return {step.id: _arm(ladder.name, step, setup) for step in steps or ladder.steps}
+    return {step.id: _arm(step, setup) for step in steps}
 
 
-def _arm(ladder: str, step: Step, setup: Setup) -> Arm:
-    fingerprint = Job(ladder, step, 0, setup).fingerprint
-    folders = {
-        seed: records.run_folder(setup.runs, step, fingerprint, seed) for seed in records.seeds(setup.runs, step, fingerprint)
-    }
-    arm = Arm([records.read(folder) for folder in folders.values()], {})
-    return arm._replace(answers={record.seed: _answers(records.read_logits(folders[record.seed])) for record in arm.finished})
-
-
-def _answers(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
-    found: NDArray[np.uint8] = logits.argmax(axis=1).astype(np.uint8)
-    return found
+def _arm(step: Step, setup: Setup) -> Arm:
+    dataset = setup.dataset(step.network.classes)
+    asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
+    found, answers, damaged = list[Record](), dict[int, NDArray[np.uint8]](), list[str]()
+    for seed, folder in records.recorded(setup.runs, Job("", step, 0, setup).fingerprint).items():
+        try:
+            record = records.read(folder)
+            for name, value in asked.items():
+                if getattr(record, name) != value:
+                    raise RecordError(
+                        f"{folder / 'run.json'}: {name} is {getattr(record, name)}, expected {value} of step {step.id}"
+                    )
+            answered = records.verify(folder, record, dataset.test_labels)
+        except RecordError as error:
+            damaged.append(str(error))
+            continue
+        found.append(record)
+        if answered is not None:
+            answers[seed] = answered
+    return Arm(found, answers, tuple(damaged))

@@ -4,7 +4,7 @@ import runpy
 import traceback
 from pathlib import Path
 
-from stepladder.spec import Ladder, SpecError
+from stepladder.spec import Ladder, SpecError, shown
 
 _FOLDER = Path(__file__).parent
 
@@ -17,13 +17,18 @@ def names() -> list[str]:
 def load(name: str) -> Ladder:
     """The built-in ladder of this name, or the one that a Python file defines.
 
-    Raises SpecError where there is none, naming the file and line where the file fails.
+    Raises SpecError where there is none, naming the file and line where the file fails, whatever it raises or ends with.
     """
     if name in names():
         return _from_file(_FOLDER / f"{name.replace('-', '_')}.py")
     path = Path(name)
-    if path.is_file():
-        return _from_file(path)
+    try:
+        if path.is_dir():
+            raise SpecError(f"{name}: found a folder, expected a Python file that ends in `ladder = ...`")
+        if path.exists():
+            return _from_file(path)
+    except OSError as error:
+        raise SpecError(f"{name}: {error.strerror}") from None
     if path.suffix == ".py":
         raise SpecError(f"{name}: file not found")
     raise SpecError(f"no ladder {name!r}: expected {', '.join(names())}, or a Python file that ends in `ladder = ...`")
@@ -32,13 +37,34 @@ def load(name: str) -> Ladder:
 def _from_file(path: Path) -> Ladder:
     try:
         found = runpy.run_path(str(path)).get("ladder")
-    except SyntaxError as error:
-        raise SpecError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
-    except Exception as error:  # whatever a user's file may raise is the user's to read, at its line
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        kind = "" if isinstance(error, SpecError) else f"{type(error).__name__}: "
-        raise SpecError(f"{path}, line {lines[-1] if lines else '?'}: {kind}{error}") from None
-    if not isinstance(found, Ladder):
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's file may raise is the user's to read, at its line; SystemExit too
+        raise SpecError(_failure(path, error)) from None
+    if type(found) is not Ladder:
         what = "nothing of that name" if found is None else type(found).__name__
         raise SpecError(f"{path}: expected it to define `ladder`, a Ladder; found {what}")
     return found
+
+
+def _failure(path: Path, error: BaseException) -> str:
+    """Where in a file, and by what, it failed, on one line."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{error.filename}, line {error.lineno}: {_words(error.msg)}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path) and frame.lineno]
+    where = f"{path}, line {lines[-1]}" if lines else str(path)
+    if isinstance(error, OSError) and not lines:
+        return f"{where}: {error.strerror}"
+    if isinstance(error, SystemExit):
+        return f"{where}: it ends the program (SystemExit), expected it to go on and define `ladder`"
+    kind = "" if isinstance(error, SpecError) else f"{type(error).__name__}: "
+    return f"{where}: {kind}{_words(error)}"
+
+
+def _words(error: object) -> str:
+    """What an exception says, on one line; how it is written where it cannot say it."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return shown(error)

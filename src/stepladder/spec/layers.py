@@ -1,16 +1,29 @@
-"""Layers as values: frozen, validated when made, of the standard library alone."""
+"""Layers as values: frozen, validated when made, of the standard library alone.
+
+A layer kind is a frozen dataclass here, a member of `Layer` (of `Join`, if it has a second input), with
+
+- its fields, checked in `__post_init__`;
+- `output(shape)`, its shape after (a join's: `join(shape, source)`), SpecError where it does not fit;
+- `parameters(shape)` and `macs(before, after)`, its trained numbers and multiplications, and
+  `operation` and `window(shape)`, its name and sliding window: the row of every table is made of them.
+
+Beside it a kind takes its public name (`stepladder/__init__.py`), its torch module (`engine/plain.py`), and what the native
+engine makes of it (`engine/kernels.py`, which refuses what it has not met). All else goes by these: networks, receptive
+fields, tables, pages, records and their reading back.
+"""
 
 from dataclasses import dataclass
 from math import comb, prod
-from typing import Literal
+from typing import ClassVar, Literal
 
 from stepladder.spec.check import SpecError, one_of, whole
+from stepladder.spec.window import Window
 
 Shape = tuple[int, ...]
 """(channels, height, width) of an image, or (features,) once it is flat."""
 
 
-def text(shape: Shape) -> str:
+def written(shape: Shape) -> str:
     """A shape in words: 4 x 26 x 26."""
     return " x ".join(map(str, shape))
 
@@ -19,14 +32,6 @@ def _image(layer: object, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise SpecError(f"its input is flat ({shape[0]} features), expected channels x height x width")
     return shape[0], shape[1], shape[2]
-
-
-def _window(size: tuple[int, int], kernel: int, stride: int, padding: int) -> tuple[int, int]:
-    """Output height and width of a sliding window (floor division, as torch does)."""
-    if kernel > min(size) + 2 * padding:
-        raise SpecError(f"its {kernel} x {kernel} window is larger than its input, {size[0]} x {size[1]} padded by {padding}")
-    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in size)
-    return height, width
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Conv:
     norm: Literal["batch"] | None = "batch"
     activation: Literal["relu"] | None = "relu"
 
+    operation: ClassVar[str] = "conv"
+
     def __post_init__(self) -> None:
         for field in ("channels", "kernel", "stride", "groups"):
             whole(self, field, least=1)
@@ -60,12 +67,20 @@ class Conv:
             raise SpecError(
                 f"{self.groups} groups divide neither or only one of {channels} input and {self.channels} output channels"
             )
-        return (self.channels, *_window((height, width), self.kernel, self.stride, self.padding))
+        return (self.channels, *self.window(shape).places((height, width)))
 
     def parameters(self, shape: Shape) -> int:
         """Trained numbers: weights, bias, and the norm's scale and shift."""
         weights = self.channels * shape[0] // self.groups * self.kernel**2
-        return weights + self.channels * (self.bias + 2 * (self.norm is not None))
+        return weights + self.channels * (self.bias + 2 * (self.norm == "batch"))
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """Multiplications of an input by a weight, for one image."""
+        return prod(after) * before[0] // self.groups * self.kernel**2
+
+    def window(self, shape: Shape) -> Window:
+        """What slides over the image."""
+        return Window.square(self.kernel, self.stride, self.padding)
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,8 @@ class MaxPool:
     kernel: int = 2
     stride: int | None = None
     padding: int = 0
+
+    operation: ClassVar[str] = "maxpool"
 
     def __post_init__(self) -> None:
         whole(self, "kernel", least=1)
@@ -92,11 +109,19 @@ class MaxPool:
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
         channels, height, width = _image(self, shape)
-        return (channels, *_window((height, width), self.kernel, self.step, self.padding))
+        return (channels, *self.window(shape).places((height, width)))
 
     def parameters(self, shape: Shape) -> int:
         """None are trained."""
         return 0
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window:
+        """What slides over the image."""
+        return Window.square(self.kernel, self.step, self.padding)
 
 
 @dataclass(frozen=True)
@@ -105,6 +130,8 @@ class AvgPool:
 
     kernel: int = 2
     stride: int | None = None
+
+    operation: ClassVar[str] = "avgpool"
 
     def __post_init__(self) -> None:
         whole(self, "kernel", least=1)
@@ -119,11 +146,19 @@ class AvgPool:
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
         channels, height, width = _image(self, shape)
-        return (channels, *_window((height, width), self.kernel, self.step, 0))
+        return (channels, *self.window(shape).places((height, width)))
 
     def parameters(self, shape: Shape) -> int:
         """None are trained."""
         return 0
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window:
+        """What slides over the image."""
+        return Window.square(self.kernel, self.step)
 
 
 @dataclass(frozen=True)
@@ -136,8 +171,10 @@ class BlurPool:
     kernel: int = 3
     stride: int = 2
 
+    operation: ClassVar[str] = "fixed conv"
+
     def __post_init__(self) -> None:
-        whole(self, "kernel", least=3)
+        whole(self, "kernel", least=3, most=63)
         whole(self, "stride", least=1)
         if self.kernel % 2 == 0:
             raise SpecError(f"{self}: kernel is {self.kernel}, expected an odd number: the filter has a centre")
@@ -155,16 +192,26 @@ class BlurPool:
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
         channels, height, width = _image(self, shape)
-        return (channels, *_window((height, width), self.kernel, self.stride, self.padding))
+        return (channels, *self.window(shape).places((height, width)))
 
     def parameters(self, shape: Shape) -> int:
         """None are trained."""
         return 0
 
+    def macs(self, before: Shape, after: Shape) -> int:
+        """Multiplications of an input by a weight, for one image."""
+        return prod(after) * self.kernel**2
+
+    def window(self, shape: Shape) -> Window:
+        """What slides over the image."""
+        return Window.square(self.kernel, self.stride, self.padding)
+
 
 @dataclass(frozen=True)
 class GlobalAvgPool:
     """The mean of each channel: (channels, height, width) becomes (channels,)."""
+
+    operation: ClassVar[str] = "global average pool"
 
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
@@ -174,10 +221,20 @@ class GlobalAvgPool:
         """None are trained."""
         return 0
 
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window:
+        """One that covers the image."""
+        return Window((shape[1], shape[2]))
+
 
 @dataclass(frozen=True)
 class Flatten:
     """(channels, height, width) becomes (channels * height * width,)."""
+
+    operation: ClassVar[str] = "flatten"
 
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
@@ -186,6 +243,14 @@ class Flatten:
     def parameters(self, shape: Shape) -> int:
         """None are trained."""
         return 0
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
+        """None slides."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -196,6 +261,8 @@ class Linear:
     bias: bool = True
     activation: Literal["relu"] | None = None
 
+    operation: ClassVar[str] = "linear"
+
     def __post_init__(self) -> None:
         whole(self, "features", least=1)
         one_of(self, "bias", (True, False))
@@ -204,12 +271,20 @@ class Linear:
     def output(self, shape: Shape) -> Shape:
         """Shape after this layer; raises SpecError where it does not fit."""
         if len(shape) != 1:
-            raise SpecError(f"its input is {text(shape)}, expected flat features: put GlobalAvgPool() or Flatten() before it")
+            raise SpecError(f"its input is {written(shape)}, expected flat features: put GlobalAvgPool() or Flatten() before it")
         return (self.features,)
 
     def parameters(self, shape: Shape) -> int:
         """Weights and bias."""
         return self.features * (shape[0] + self.bias)
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """Multiplications of an input by a weight, for one image."""
+        return prod(before) * prod(after)
+
+    def window(self, shape: Shape) -> Window | None:
+        """None slides."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -223,6 +298,8 @@ class Residual:
     layers: int
     activation: Literal["relu"] | None = "relu"
 
+    operation: ClassVar[str] = "add"
+
     def __post_init__(self) -> None:
         whole(self, "layers", least=1)
         one_of(self, "activation", ("relu", None))
@@ -230,12 +307,20 @@ class Residual:
     def join(self, shape: Shape, source: Shape) -> Shape:
         """Shape after this layer, from that of its input and of what entered the last `layers`; SpecError where they differ."""
         if shape != source:
-            raise SpecError(f"its input is {text(shape)}, expected the shape of what it is added to, {text(source)}")
+            raise SpecError(f"its input is {written(shape)}, expected the shape of what it is added to, {written(source)}")
         return shape
 
     def parameters(self, shape: Shape) -> int:
         """None are trained."""
         return 0
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
+        """None slides."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -248,6 +333,8 @@ class Excite:
 
     layers: int
 
+    operation: ClassVar[str] = "mul"
+
     def __post_init__(self) -> None:
         whole(self, "layers", least=2)
 
@@ -258,15 +345,28 @@ class Excite:
                 f"what entered the last {self.layers} layers is flat ({source[0]} features), expected channels to scale"
             )
         if shape != source[:1]:
-            raise SpecError(f"its input is {text(shape)}, expected one number for each of {source[0]} channels of {text(source)}")
+            raise SpecError(
+                f"its input is {written(shape)}, expected one number for each of {source[0]} channels of {written(source)}"
+            )
         return source
 
     def parameters(self, shape: Shape) -> int:
         """None are trained."""
         return 0
 
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
+        """None slides."""
+        return None
+
 
 Join = Residual | Excite
 """Layers that have a second input: what entered an earlier layer."""
+
+Pooling = MaxPool | AvgPool | BlurPool
+"""Layers that belong to the convolution they follow: its dropout comes after them."""
 
 Layer = Conv | MaxPool | AvgPool | BlurPool | GlobalAvgPool | Flatten | Linear | Join

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import get_args
 
-from stepladder.spec.check import SpecError, whole
-from stepladder.spec.layers import Join, Layer, Shape, text
+from stepladder.spec.check import SpecError, sequence, shown, whole
+from stepladder.spec.layers import Conv, Join, Layer, Pooling, Shape, written
+
+MOST_PARAMETERS = 2**31
+MOST_VALUES = 2**26
+"""So many numbers are trained at most, and so many hold what a layer makes of one image: more would not fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -17,33 +22,33 @@ class Network:
     classes: int = 10
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "input", tuple(self.input))
-        whole(self, "classes", least=2)
+        object.__setattr__(self, "layers", sequence("Network", "layers", self.layers, "layers"))
+        image = "three whole numbers: channels, height, width"
+        object.__setattr__(self, "input", sequence("Network", "input", self.input, image))
         if len(self.input) != 3 or any(type(side) is not int or side < 1 for side in self.input):
-            raise SpecError(f"Network: input is {self.input!r}, expected three whole numbers: channels, height, width")
+            raise SpecError(f"Network: input is {shown(self.input)}, expected {image}")
+        whole(self, "classes", least=2)
         if not self.layers:
             raise SpecError("Network: it has no layers")
         if (final := self.shapes()[-1]) != (self.classes,):
             raise SpecError(
-                f"layer {len(self.layers)}, {self.layers[-1]}: the network ends in {text(final)} "
+                f"layer {len(self.layers)}, {self.layers[-1]}: the network ends in {written(final)} "
                 f"numbers, expected one for each of {self.classes} classes"
             )
+        if self.parameters > MOST_PARAMETERS:
+            raise SpecError(f"Network: it has {self.parameters:,} parameters, expected at most {MOST_PARAMETERS:,}")
 
     def shapes(self) -> list[Shape]:
         """The shape before the first layer and after each: one more than there are layers."""
+        if prod(self.input) > MOST_VALUES:
+            raise SpecError(f"Network: input is {shown(self.input)}, expected at most {MOST_VALUES:,} numbers an image")
         shapes: list[Shape] = [self.input]
         for number, layer in enumerate(self.layers, start=1):
-            if not isinstance(layer, Layer):
+            if type(layer) not in get_args(Layer):
                 names = ", ".join(kind.__name__ for kind in get_args(Layer))
-                raise SpecError(f"layer {number} is {layer!r}, expected one of {names}")
+                raise SpecError(f"layer {number} is {shown(layer)}, expected one of {names}")
             try:
-                if not isinstance(layer, Join):
-                    shapes.append(layer.output(shapes[-1]))
-                elif layer.layers < number:
-                    shapes.append(layer.join(shapes[-1], shapes[-1 - layer.layers]))
-                else:
-                    raise SpecError(f"it reaches back over {layer.layers} layers, expected at most the {number - 1} before it")
+                shapes.append(_after(layer, shapes))
             except SpecError as error:
                 raise SpecError(f"layer {number}, {layer}: {error}") from None
         return shapes
@@ -52,3 +57,35 @@ class Network:
     def parameters(self) -> int:
         """How many numbers are trained."""
         return sum(layer.parameters(shape) for layer, shape in zip(self.layers, self.shapes(), strict=False))
+
+    @property
+    def smallest_batch(self) -> int:
+        """How many images a training batch holds at least: 2 where a batch norm would see one value of a channel else."""
+        single = (prod(shape[1:]) == 1 for shape in self.shapes()[1:])
+        norms = (isinstance(layer, Conv) and layer.norm == "batch" for layer in self.layers)
+        return 2 if any(one and norm for one, norm in zip(single, norms, strict=True)) else 1
+
+    def drops_after(self, number: int) -> bool:
+        """Whether dropout follows layer `number`, counted from 0: an activated convolution, or the pooling directly after one."""
+        layer = self.layers[number]
+        if isinstance(layer, Pooling):
+            return number > 0 and _activated(self.layers[number - 1])
+        after = self.layers[number + 1] if number + 1 < len(self.layers) else None
+        return _activated(layer) and not isinstance(after, Pooling)
+
+
+def _after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    """The shape after a layer that follows those between `shapes`; raises SpecError where it does not fit."""
+    if not isinstance(layer, Join):
+        after = layer.output(shapes[-1])
+    elif layer.layers < len(shapes):
+        after = layer.join(shapes[-1], shapes[-1 - layer.layers])
+    else:
+        raise SpecError(f"it reaches back over {layer.layers} layers, expected at most the {len(shapes) - 1} before it")
+    if prod(after) > MOST_VALUES:
+        raise SpecError(f"it makes {written(after)} numbers of an image, expected at most {MOST_VALUES:,}")
+    return after
+
+
+def _activated(layer: Layer) -> bool:
+    return isinstance(layer, Conv) and layer.activation is not None

@@ -1,10 +1,11 @@
 """How a network is trained, as a value. Every field is one concept."""
 
 from dataclasses import dataclass
+from math import log
 from typing import get_args
 
-from stepladder.spec.check import SpecError, number, one_of, whole
-from stepladder.spec.schedules import OneCycle, Schedule, StepLR
+from stepladder.spec.check import TINY, SpecError, number, one_of, positive, sequence, share, shown, whole
+from stepladder.spec.schedules import MOST_RATE, OneCycle, Schedule, StepLR
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class AdamW:
     def __post_init__(self) -> None:
         number(self, "beta1", 0.0, 1.0)
         number(self, "beta2", 0.0, 1.0)
-        number(self, "epsilon", 0.0)
+        positive(self, "epsilon", 1.0)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Affine:
 
     def __post_init__(self) -> None:
         number(self, "rotate", 0.0, 360.0)
-        number(self, "shift", 0.0)
+        number(self, "shift", 0.0, 10_000.0)
         number(self, "scale", 0.0, 1.0)
         number(self, "shear", 0.0, 90.0)
         if not (self.rotate or self.shift or self.scale or self.shear):
@@ -84,12 +85,12 @@ class Erasing:
     area: tuple[float, float] = (0.02, 0.4)
 
     def __post_init__(self) -> None:
-        _share(self, "probability", self.probability)
-        if not isinstance(self.area, list | tuple) or len(self.area) != 2:
-            raise SpecError(f"{self}: area is {self.area!r}, expected two shares of the image: the smallest and the largest")
-        object.__setattr__(self, "area", tuple(self.area))
-        for share in self.area:
-            _share(self, "area", share)
+        object.__setattr__(self, "probability", share(self, "probability", self.probability))
+        shares = "two shares of the image: the smallest and the largest"
+        area = sequence(f"{shown(self)}", "area", self.area, shares)
+        if len(area) != 2:
+            raise SpecError(f"{shown(self)}: area is {shown(self.area)}, expected {shares}")
+        object.__setattr__(self, "area", tuple(share(self, "area", each) for each in area))
         if self.area[0] > self.area[1]:
             raise SpecError(f"{self}: area is {self.area!r}, expected the smaller share first")
 
@@ -129,18 +130,25 @@ class Recipe:
     def __post_init__(self) -> None:
         whole(self, "epochs", least=1)
         whole(self, "batch_size", least=1)
-        number(self, "learning_rate", 0.0)
-        number(self, "weight_decay", 0.0)
+        number(self, "learning_rate", 0.0, MOST_RATE)
+        number(self, "weight_decay", 0.0, MOST_RATE)
         for name in ("momentum", "label_smoothing", "dropout"):
             number(self, name, 0.0, 1.0)
         one_of(self, "nesterov", (True, False))
         if self.nesterov and not self.momentum:
             raise SpecError("Recipe: nesterov is True and momentum 0, expected a momentum above 0 to look ahead with")
-        for name, kinds in _KINDS.items():
+        for name, kinds in KINDS.items():
             value = getattr(self, name)
-            if value is not None and not isinstance(value, kinds):
+            if value is not None and type(value) not in kinds:
                 expected = ", ".join(f"{kind.__name__}(...)" for kind in kinds)
-                raise SpecError(f"Recipe: {name} is {value!r}, expected {expected} or None")
+                raise SpecError(f"Recipe: {name} is {shown(value)}, expected {expected} or None")
+        if isinstance(self.schedule, StepLR) and self.schedule.factor > 1:
+            rise = (self.epochs - 1) // self.schedule.every * log(self.schedule.factor)
+            if log(max(self.learning_rate, TINY)) + rise >= log(MOST_RATE):
+                raise SpecError(
+                    f"Recipe: {self.schedule} takes a learning rate of {self.learning_rate} to {MOST_RATE} or more in "
+                    f"{self.epochs:,} epochs, expected less"
+                )
 
     def rate(self, batch: int, epoch_batches: int = 1) -> float:
         """The learning rate of `batch`, counted from 0 over all epochs, each of `epoch_batches` batches."""
@@ -165,7 +173,7 @@ class Recipe:
         return found
 
 
-_KINDS = {
+KINDS: dict[str, tuple[type, ...]] = {
     "optimizer": (AdamW,),
     "schedule": get_args(Schedule),
     "averaging": (EMA,),
@@ -173,9 +181,3 @@ _KINDS = {
     "erasing": (Erasing,),
 }
 """What a field may be, if not None."""
-
-
-def _share(owner: object, field: str, value: object) -> None:
-    """Raise SpecError unless a value of the field is a number above 0 and up to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise SpecError(f"{owner}: {field} is {value!r}, expected a share above 0 and up to 1")

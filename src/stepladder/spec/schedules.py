@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
 
-from stepladder.spec.check import SpecError, number, whole
+from stepladder.spec.check import number, positive, whole
+
+MOST_RATE = 1_000.0
+"""Learning rates and weight decays lie below it: weights are float32, and no training was ever seen to work from there on."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class StepLR:
 
     def __post_init__(self) -> None:
         whole(self, "every", least=1)
-        number(self, "factor", 0.0)
+        number(self, "factor", 0.0, 1_000.0)
 
     def multiplier(self, epoch: int) -> float:
         """What the recipe's learning rate is multiplied by in `epoch`, counted from 0."""
@@ -42,9 +45,7 @@ class OneCycle:
     end: float = 4e-6
 
     def __post_init__(self) -> None:
-        number(self, "peak", 0.0)
-        if not self.peak:
-            raise SpecError(f"{self}: peak is {self.peak!r}, expected a learning rate above 0")
+        positive(self, "peak", MOST_RATE)
         for name in ("warmup", "start", "end"):
             number(self, name, 0.0, 1.0)
 

@@ -1,4 +1,4 @@
-"""A sweep as it goes: a bar and a line for each running run on a terminal, a line for each epoch elsewhere."""
+"""A sweep in a terminal: a bar and a line for each running run on a terminal, a line for each epoch elsewhere."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def _live(sweep: Iterator[Progress], total: int, console: Console) -> Progress:
     with Live(bar, console=console, refresh_per_second=4, transient=True) as live:
         for now in sweep:
             bar.update(task, completed=now.epochs)
-            live.update(Group(bar, *(Text(f"  {_line(run)}") for run in now.running)))
+            live.update(Group(bar, *(Text(f"  {line(run)}") for run in now.running)))
     return now
 
 
@@ -38,12 +38,12 @@ def _plain(sweep: Iterator[Progress], total: int, console: Console) -> Progress:
     for now in sweep:
         for run in (*now.recorded, *now.running):
             for epoch in range(told.get(run.job, 0), len(run.history)):
-                console.print(f"{_line(run, epoch + 1)}  ({now.epochs}/{total} in all)", highlight=False)
+                console.print(f"{line(run, epoch + 1)}  ({now.epochs}/{total} in all)", highlight=False, markup=False)
             told[run.job] = len(run.history)
     return now
 
 
-def _line(run: Run, epoch: int | None = None) -> str:
+def line(run: Run, epoch: int | None = None) -> str:
     """How a run stands after an epoch, by default its last."""
     epoch = len(run.history) if epoch is None else epoch
     head = f"{run.job!s:<12} epoch {epoch:>2}/{run.job.step.recipe.epochs}"

@@ -1,0 +1,68 @@
+"""Runs of a ladder that were made under other options than those asked for."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from stepladder import data, records
+from stepladder.analysis import counted
+from stepladder.job import Setup
+from stepladder.records import Record
+from stepladder.spec import Ladder, to_data
+
+
+def elsewhere(ladder: Ladder, setup: Setup) -> str:
+    """How many runs of the ladder's steps lie in the same folder under which other options: '4 runs with --epochs 2, 1 run with
+    --holdout 300'; '' where there are none."""
+    found = Counter(_options(record, ladder, setup) for record in _of(ladder, setup.runs))
+    found.pop("", None)  # made by an earlier version of the engine: no option finds them
+    return ", ".join(f"{counted(count, 'run')} with {options}" for options, count in found.most_common())
+
+
+def _of(ladder: Ladder, runs: Path) -> Iterator[Record]:
+    """The records of the ladder's steps, of any number of epochs, and of whatever else carries its name."""
+    steps = {_but_epochs(to_data(step.network), to_data(step.recipe)) for step in ladder.steps}
+    for path in sorted(runs.glob("*-*/*/run.json")):
+        try:
+            record = records.read(path.parent)
+        except records.RecordError:
+            continue
+        if _but_epochs(record.network, record.recipe) in steps:
+            yield record
+
+
+def _but_epochs(network: object, recipe: dict[str, object]) -> str:
+    return json.dumps([network, {name: value for name, value in recipe.items() if name != "epochs"}], sort_keys=True)
+
+
+def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
+    """The options that a run was made under, as far as they are not those of `setup` and the ladder."""
+    own = {step.recipe.epochs for step in ladder.steps if to_data(step.recipe) | {"epochs": record.epochs} == record.recipe}
+    where = record.environment
+    found = [
+        ("--epochs", record.epochs, record.epochs not in own),
+        ("--holdout", where.get("holdout", 0), where.get("holdout", 0) != setup.holdout),
+        ("--engine", where.get("engine"), where.get("engine") not in (None, setup.engine)),
+        ("--device", where.get("device"), where.get("device") not in (None, setup.device)),
+        ("--data", _path(record), _path(record) != (str(setup.data) if setup.data else None)),
+    ]
+    return " ".join(_option(name, value) for name, value, other in found if other)
+
+
+def _option(name: str, value: object) -> str:
+    return f"no {name}" if value is None or (name == "--holdout" and not value) else f"{name} {value}"
+
+
+def _path(record: Record) -> str | None:
+    """The --data that a run was made on; records of schema 1 do not tell, but for the embedded images."""
+    if record.data is not None:
+        return record.data.path
+    return None if record.data_sha256 == data.MNIST_DIGEST else "(another data set)"
+
+
+def sentence(ladder: Ladder, setup: Setup) -> str:
+    """That no run was found, and which there are under other options."""
+    others = elsewhere(ladder, setup)
+    there = f"; there are {others}" if others else ""
+    return f"found no runs of ladder {ladder.name!r} in {setup.runs} under these options{there}"

@@ -1,0 +1,156 @@
+"""A lab: where runs are kept, what images they are made on, and what trains them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+
+from stepladder import data, engine, evidence, live, records, sweep
+from stepladder.environment import cores
+from stepladder.evidence import Effect
+from stepladder.job import Job, Setup
+from stepladder.lab.elsewhere import sentence
+from stepladder.lab.result import Result, no_shared_seed
+from stepladder.spec import Ladder, SpecError, Step, UserError
+from stepladder.sweep import Failure
+from stepladder.workers import Workers
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where runs are kept, what images they are made on, and what trains them.
+
+    - `runs`: the folder of records; the first run makes it
+    - `data`: a folder with MNIST's four IDX files; None is MNIST itself, which is in the package
+    - `holdout`: judge by so many training images, kept back from training, the same share of every class, and leave the test set
+      unread: for whatever chooses
+    - `engine`: "native" or "torch"; None is native on the CPU and torch on CUDA. `device`: "cpu" or "cuda"
+    - `workers`: processes that train at the same time; None is one for each core. `threads` of one run; given alone, one run trains
+      at a time. The bits of a run are the same with any number of either
+
+    Raises UserError for an engine or a device that is not there, DataError (a UserError) for images that cannot be used.
+    """
+
+    runs: str | Path = "runs"
+    _: KW_ONLY
+    data: str | Path | None = None
+    holdout: int = 0
+    engine: str | None = None
+    device: str = "cpu"
+    workers: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("holdout", 0), ("workers", 1), ("threads", 1)):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < least):
+                raise UserError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        for name in ("runs", "data"):
+            value = getattr(self, name)
+            if not (isinstance(value, str | Path) or (name == "data" and value is None)):
+                raise UserError(f"{name} is {value!r}, expected the path of a folder")
+        engine.check(self.setup.engine, self.device, self.threads or 1)
+        if Path(self.runs).exists() and not Path(self.runs).is_dir():
+            raise UserError(f"{self.runs}: found a file, expected a folder of runs")
+
+    @property
+    def setup(self) -> Setup:
+        """What its runs are made with, but for the threads."""
+        chosen = self.engine or ("native" if self.device == "cpu" else "torch")
+        return Setup(Path(self.runs), None if self.data is None else Path(self.data), chosen, self.device, holdout=self.holdout)
+
+    def run(
+        self,
+        ladder: Ladder,
+        seeds: int = 1,
+        *,
+        steps: Iterable[str] | None = None,
+        epochs: int | None = None,
+        progress: bool = True,
+    ) -> Result:
+        """Train what is missing of each step (or of those whose ids `steps` names) with seeds 0 to `seeds` - 1, and return what
+        all runs show. Interrupted at any moment, the same call goes on where it was, and ends with the same bits.
+
+        `epochs` are those of every step, in the place of its own. With `progress` it shows how it stands, in a terminal or a
+        notebook. Raises SpecError for a ladder that breaks its budget, UserError for what engine or images do not allow; a run
+        that fails is told in the result's `problems`, and the others go on.
+        """
+        ladder = _of(ladder, epochs)
+        if type(seeds) is not int or seeds < 1:
+            raise UserError(f"seeds is {seeds!r}, expected a whole number of at least 1")
+        if violations := ladder.violations():
+            raise SpecError(f"ladder {ladder.name!r} breaks its budget: {'; '.join(violations)}")
+        chosen = ladder.steps if steps is None else [ladder.step(name) for name in steps]
+        self._check(chosen)
+        workers = self.workers or (1 if self.threads else min(cores(), len(chosen) * seeds))
+        # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
+        setup = replace(self.setup, threads=self.threads or max(1, cores() // workers))
+        jobs = [Job(ladder.name, step, seed, setup) for seed in range(seeds) for step in chosen]
+        failures = _train(jobs, workers, progress)
+        return self._result(ladder, tuple(failures))
+
+    def result(self, ladder: Ladder, *, epochs: int | None = None) -> Result:
+        """What the runs that are recorded show; trains nothing and writes nothing.
+
+        Raises UserError where there is no folder of runs, and for images that do not fit the networks.
+        """
+        ladder = _of(ladder, epochs)
+        if not Path(self.runs).is_dir():
+            raise UserError(f"{self.runs}: no such folder of runs (`stepladder run` makes one)")
+        self._check(ladder.steps)
+        return self._result(ladder)
+
+    def compare(self, step: Step, other: Step) -> Effect:
+        """What the runs of one step differ in from those of another, paired over the seeds that both have, as a claim of its own:
+        without the correction for the other steps of a ladder, which `Result.compare` makes.
+
+        Raises UserError where no finished seed is shared.
+        """
+        arms = evidence.load([step, other], self.setup)
+        effect = evidence.compare(arms[step.id], arms[other.id], self._dataset([step]).test_labels)
+        if effect is None:
+            raise no_shared_seed(step, other, arms)
+        return effect
+
+    def _result(self, ladder: Ladder, failures: tuple[Failure, ...] = ()) -> Result:
+        arms = evidence.load(ladder.steps, self.setup)
+        found = any(arm.records or arm.damaged for arm in arms.values())
+        gathered = evidence.gather(ladder, arms, self._dataset(ladder.steps).test_labels)
+        return Result(ladder, self.setup, arms, gathered, failures, None if found else sentence(ladder, self.setup))
+
+    def _dataset(self, steps: Sequence[Step]) -> data.Dataset:
+        return self.setup.dataset(steps[0].network.classes)
+
+    def _check(self, steps: Sequence[Step]) -> None:
+        """Raise what would keep a worker from training these steps."""
+        for step in steps:
+            if reason := engine.refusal(step.network, self.setup.engine):
+                raise UserError(f"step {step.id}: {reason}")
+            data.check_fits(self.setup.dataset(step.network.classes), step.network.input)
+
+
+def _of(ladder: Ladder, epochs: int | None) -> Ladder:
+    if not isinstance(ladder, Ladder):
+        raise SpecError(f"found {ladder!r}, expected a Ladder")
+    return ladder if epochs is None else ladder.with_epochs(epochs)
+
+
+def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:
+    """Train what is missing; the runs that failed, with their reasons."""
+    runs = jobs[0].setup.runs
+    for fingerprint in {job.fingerprint for job in jobs}:
+        records.tidy(runs, fingerprint)
+    todo = sweep.missing(jobs)
+    if progress:
+        live.begin(len(jobs) - len(todo), len(todo), runs)
+    if not todo:
+        return []
+    runs.mkdir(parents=True, exist_ok=True)
+    executor = Workers(min(workers, len(todo)))
+    try:
+        stands = sweep.sweep(todo, executor)
+        if progress:
+            return live.follow(stands, todo).failures
+        *_, end = stands
+        return end.failures
+    finally:
+        executor.kill()  # after a sweep's end none is busy; after anything else none may go on unseen

@@ -1,0 +1,182 @@
+"""What a ladder's runs show: a result that shows itself, gives its figures as rows, draws them, and writes the report."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepladder import evidence, report
+from stepladder.evidence import Arm, Effect, Evidence, Missed, Target
+from stepladder.job import Job, Setup
+from stepladder.lab.run import Run
+from stepladder.page.table import html_table, text_table
+from stepladder.records import Record
+from stepladder.spec import Ladder, Step, UserError
+from stepladder.sweep import Failure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step's runs show."""
+
+    step: Step
+    setup: Setup
+    arm: Arm
+    evidence: Evidence
+
+    @property
+    def target(self) -> Target:
+        """Whether the step reaches the budget's accuracy and holds it: `.verdict`, and how many `.seeds` would tell."""
+        return self.evidence.target
+
+    @property
+    def effect(self) -> Effect | None:
+        """Its test accuracy against its parent's, paired by seed: `.verdict`, `.mean`, `.low`, `.high`, ...; None without a shared
+        seed, and for the first step."""
+        return self.evidence.effect
+
+    def run(self, seed: int = 0) -> Run:
+        """The recorded run of a seed; raises UserError, naming the seeds there are."""
+        for record in self.arm.records:
+            if record.seed == seed:
+                return Run(Job("", self.step, seed, self.setup).folder, record)
+        there = ", ".join(str(record.seed) for record in self.arm.records) or "none"
+        raise UserError(f"step {self.step.id} has no run of seed {seed!r}; its seeds are {there}")
+
+    def missed(self) -> list[Missed]:
+        """The test images that at least one finished seed answered wrong, most often missed first."""
+        return list(self.evidence.missed)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the runs of a ladder show, step by step: `result["A4"].target.verdict`.
+
+    `failures` are the runs that could not be made; `hint` says, where no run was found, under which options there are some.
+    """
+
+    ladder: Ladder
+    setup: Setup
+    arms: Mapping[str, Arm]
+    evidence: Mapping[str, Evidence]
+    failures: tuple[Failure, ...] = ()
+    hint: str | None = None
+
+    def __getitem__(self, id: str) -> StepResult:
+        """The result of the step with this id; raises SpecError naming those there are."""
+        step = self.ladder.step(id)
+        return StepResult(step, self.setup, self.arms[id], self.evidence[id])
+
+    @property
+    def problems(self) -> list[str]:
+        """Why runs failed, and why recorded ones were set aside, a sentence each."""
+        failed = [f"{failure.job} failed: {failure.reason}" for failure in self.failures]
+        return failed + [f"set aside: {reason}" for arm in self.arms.values() for reason in arm.damaged]
+
+    def compare(self, step: str, other: str) -> Effect:
+        """The effect of a step against another one, by their ids, paired over the seeds that both have; where one comes after the
+        other, corrected for the other steps of the ladder. Raises UserError where no finished seed is shared."""
+        one, two = self.ladder.step(step), self.ladder.step(other)
+        labels = self.setup.dataset(one.network.classes).test_labels
+        effect = evidence.between(self.ladder, self.arms, labels, one, two)
+        if effect is None:
+            raise no_shared_seed(one, two, self.arms)
+        return effect
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict for each run, in ladder order and by seed, as `pandas.DataFrame` takes them. Accuracies are fractions after the last
+        epoch (None where it diverged), seconds those of all epochs."""
+        return [_row(self.ladder, step, record) for step in self.ladder.steps for record in self.arms[step.id].records]
+
+    def plot(self) -> "Figure":
+        """Learning curves (mean test accuracy of each step) and the effects with their 95 % intervals, as a matplotlib figure."""
+        from stepladder.lab.plot import figure
+
+        return figure(self.ladder, self.arms, self.evidence)
+
+    def report(self, folder: str | Path | None = None, *, force: bool = False) -> "Report":
+        """Write report.html, report.md, report.json and missed.json, each whole or not at all, by default to a folder of the
+        ladder's name beside the runs.
+
+        Raises UserError where there is no run to report, and, unless it is forced, where a report of more runs is there already.
+        """
+        if self.hint:
+            raise UserError(self.hint)
+        name = f"{self.ladder.name}-holdout" if self.setup.holdout else self.ladder.name
+        to = self.setup.runs / name if folder is None else Path(folder)
+        found = self.data()
+        if not force and (there := report.runs_in(to)) > (here := report.runs_of(found)):
+            raise UserError(
+                f"{to / 'report.json'}: found a report of {there} runs, these are {here}: "
+                "choose another folder, or force it to be replaced (--force)"
+            )
+        return Report(to, tuple(report.write(found, self.ladder, self.setup, to)))
+
+    def data(self) -> dict[str, Any]:
+        """The data of report.json; its fields are documented in `stepladder.report`."""
+        return report.build(self.ladder, self.setup, self.arms, self.evidence)
+
+    def __str__(self) -> str:
+        return "\n".join([text_table(self.data()), *self.problems, *([self.hint] if self.hint else [])])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        notes = [*self.problems, *([self.hint] if self.hint else [])]
+        return html_table(self.data()) + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written: its `folder`, and the paths of its files; a notebook shows the page."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+
+    @property
+    def page(self) -> Path:
+        """The page, one file that needs nothing else."""
+        return self.folder / "report.html"
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.page.read_text(encoding="utf-8"))
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: 40em; border: 1px solid #8888"></iframe>'
+
+
+def no_shared_seed(step: Step, other: Step, arms: Mapping[str, Arm]) -> UserError:
+    """The error that two steps cannot be compared."""
+
+    def seeds(of: Step) -> str:
+        return ", ".join(str(record.seed) for record in arms[of.id].finished) or "none"
+
+    return UserError(
+        f"{step.id} and {other.id} have no finished seed in common: {step.id} has {seeds(step)}, {other.id} has {seeds(other)}"
+    )
+
+
+def _row(ladder: Ladder, step: Step, record: Record) -> dict[str, Any]:
+    last = record.history[-1] if record.status == "finished" else None
+    tests = [epoch.test_accuracy for epoch in record.history[-ladder.budget.hold :]]
+    held = last is not None and len(tests) == ladder.budget.hold and min(tests) >= ladder.budget.accuracy
+    return {
+        "ladder": ladder.name,
+        "step": step.id,
+        "title": step.title,
+        "parent": step.parent.id if step.parent else None,
+        "kept": step.kept,
+        "seed": record.seed,
+        "status": record.status,
+        "parameters": record.parameters,
+        "epochs": record.epochs,
+        "train_accuracy": last and last.train_accuracy,
+        "train_loss": last and last.train_loss,
+        "test_accuracy": last and last.test_accuracy,
+        "test_loss": last and last.test_loss,
+        "held": held,
+        "seconds": sum(epoch.seconds for epoch in record.history),
+        "fingerprint": record.fingerprint,
+    }

@@ -1,0 +1,83 @@
+"""One recorded run, taken in hand again: its figures, its network with its weights, and how images are made ready for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepladder import records
+from stepladder.records import Epoch, Record, RecordError
+from stepladder.spec import SpecError, from_data
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's `record` and the `folder` it lies in."""
+
+    folder: Path
+    record: Record
+
+    @property
+    def seed(self) -> int:
+        """What its weights, the order of its images and its draws were made from."""
+        return self.record.seed
+
+    @property
+    def history(self) -> list[Epoch]:
+        """Its epochs."""
+        return self.record.history
+
+    def logits(self) -> NDArray[np.float32]:
+        """What it answered after its last epoch: (test images, classes). Raises RecordError where the run diverged."""
+        return records.read_logits(self.folder, self.record)
+
+    def model(self) -> "nn.Module":
+        """The trained network as plain torch modules, in eval mode: float32 (n, channels, height, width), as `prepare` makes
+        them, to logits (n, classes).
+
+        Without the dropout it was trained with. Raises RecordError where the weights are not those of the record.
+        """
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        from stepladder.engine import plain
+
+        raw = records.read_weights(self.folder, self.record)
+        try:
+            model = plain.build(from_data(self.record.network), 0.0, torch.Generator())
+            model.load_state_dict(load(raw))
+        except (SpecError, SafetensorError, RuntimeError) as error:
+            raise RecordError(f"{self.folder}: its weights do not fit its network: {error}") from None
+        return model.eval()
+
+    def prepare(self, images: Any) -> "Tensor":
+        """Grey or colour levels as the network takes them: uint8 (n, height, width) or (n, channels, height, width), an array or
+        a tensor, to float32 (n, channels, height, width), normalised as the training images were.
+
+        Raises TypeError and ValueError for images of another kind or shape, RecordError for a record of schema 1, which does
+        not say how its images were normalised.
+        """
+        import torch
+
+        normalisation, shape = self.record.normalisation, self.record.input
+        if normalisation is None or shape is None:
+            raise RecordError(
+                f"{self.folder / 'run.json'}: a record of schema {self.record.schema}, which lacks "
+                f"{', '.join(records.lacks(self.record))}; expected one of schema {records.SCHEMA} to prepare images by"
+            )
+        levels = torch.as_tensor(images)
+        if levels.dtype is not torch.uint8:
+            raise TypeError(f"found images of {levels.dtype}, expected grey or colour levels from 0 to 255: uint8")
+        if levels.dim() == 3 and shape[0] == 1:
+            levels = levels.unsqueeze(1)
+        if levels.dim() != 4 or tuple(levels.shape[1:]) != shape:
+            flat = f"(n, {shape[1]}, {shape[2]}) or " if shape[0] == 1 else ""
+            raise ValueError(f"found images of shape {tuple(levels.shape)}, expected {flat}(n, {', '.join(map(str, shape))})")
+        mean, std = (torch.tensor(values)[:, None, None] for values in (normalisation.mean, normalisation.std))
+        return (levels.float() / 255 - mean) / std

@@ -1,0 +1,20 @@
+"""A sweep as it goes, in a terminal, in a notebook, and as plain lines elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stepladder.job import Job
+from stepladder.live import notebook, terminal
+from stepladder.sweep import Progress
+
+
+def follow(sweep: Iterator[Progress], todo: list[Job]) -> Progress:
+    """Show a sweep of the jobs `todo` to its end; returns how it stood then."""
+    show = notebook.show if "ipykernel" in sys.modules else terminal.show
+    return show(sweep, todo)
+
+
+def begin(recorded: int, todo: int, runs: Path) -> None:
+    """Say how many runs there are and how many are to be made."""
+    print(f"{recorded} of {recorded + todo} runs are recorded in {runs}, {todo} to train.", flush=True)

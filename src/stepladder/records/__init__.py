@@ -1,0 +1,28 @@
+"""The folder of runs: what a run leaves on disk, whole or not at all, and checked against itself when it is read.
+
+`<runs>/<step>-<fingerprint>/<seed>/` holds `run.json`, `weights.safetensors` and `logits.safetensors`. Beside it, while the run is
+under way, `<seed>.checkpoint`. A run is found by its fingerprint alone: the step's id in the folder's name is for people, so that a
+step or a ladder can be renamed, and two ladders share what is the same.
+"""
+
+from stepladder.records.checkpoint import Checkpoint, progress, read_checkpoint, write_checkpoint
+from stepladder.records.folder import (
+    clear_leftovers,
+    exists,
+    lock,
+    read,
+    read_logits,
+    read_weights,
+    recorded,
+    run_folder,
+    tidy,
+    verify,
+    write,
+)
+from stepladder.records.record import SCHEMA, Array, Epoch, Normalisation, Record, RecordError, Source, Status, fingerprint, lacks
+
+__all__ = [
+    "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "clear_leftovers",
+    "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint", "read_logits", "read_weights", "recorded",
+    "run_folder", "tidy", "verify", "write", "write_checkpoint",
+]  # fmt: skip

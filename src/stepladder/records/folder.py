@@ -1,0 +1,208 @@
+"""Where runs lie on disk, and what is done there: written whole, found again, read and checked, cleared of leftovers."""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from stepladder.records.record import Record, RecordError, accuracy_fault, decode, encode
+
+_STEP = re.compile(r".+-([0-9a-f]{12})")
+LARGEST = 1 << 26
+"""No run.json is so long (in bytes): it would be something else."""
+
+
+def run_folder(runs: Path, step: str, fingerprint: str, seed: int) -> Path:
+    """Where the record of one run is, or will be: where the fingerprint has a folder already, whatever its step is called there,
+    else in a new one under the id of its `step`."""
+    there = _step_folders(runs, fingerprint) or [runs / f"{step}-{fingerprint}"]
+    begun = [parent for parent in there if exists(parent / str(seed)) or checkpoint_file(parent / str(seed)).exists()]
+    return (begun or there)[0] / str(seed)
+
+
+def recorded(runs: Path, fingerprint: str) -> dict[int, Path]:
+    """The folders of all recorded runs of a fingerprint by seed, in order."""
+    found: dict[int, Path] = {}
+    for parent in _step_folders(runs, fingerprint):
+        for folder in parent.iterdir():
+            if folder.name.isdecimal() and str(int(folder.name)) == folder.name and exists(folder):
+                found.setdefault(int(folder.name), folder)
+    return dict(sorted(found.items()))
+
+
+def exists(folder: Path) -> bool:
+    """Whether this run is finished (or has diverged) and recorded."""
+    return (folder / "run.json").is_file()
+
+
+def write(folder: Path, record: Record, weights: bytes, logits: NDArray[np.float32] | None) -> None:
+    """Write a record, then drop the run's checkpoint. A record that another process finished first is kept."""
+    temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    _write(temporary / "weights.safetensors", weights)
+    answered = None if logits is None else save({"logits": logits})
+    if answered is not None:
+        _write(temporary / "logits.safetensors", answered)
+    logits_sha256 = None if answered is None else hashlib.sha256(answered).hexdigest()
+    _write(temporary / "run.json", encode(replace(record, logits_sha256=logits_sha256)))
+    try:
+        temporary.rename(folder)
+    except OSError:
+        shutil.rmtree(temporary)
+        if not exists(folder):
+            raise
+    checkpoint_file(folder).unlink(missing_ok=True)
+
+
+def read(folder: Path) -> Record:
+    """The record in this folder; raises RecordError where it is none, contradicts itself, or is not the one that the folder
+    names."""
+    path = folder / "run.json"
+    try:
+        if path.stat().st_size > LARGEST:
+            raise RecordError(f"{path}: found {path.stat().st_size:,} bytes, expected a record of at most {LARGEST:,}")
+        record = decode(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{path}: file not found") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecordError:
+        raise
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}") from None
+    if (record.fingerprint, record.seed) != named(folder):
+        raise RecordError(
+            f"{path}: it is the record of fingerprint {record.fingerprint}, seed {record.seed}; "
+            f"expected those of its folder, {folder.parent.name}/{folder.name}"
+        )
+    return record
+
+
+def read_logits(folder: Path, record: Record) -> NDArray[np.float32]:
+    """The logits (images, classes) of all test images after the last epoch; raises RecordError where they are not those that
+    the record was made with."""
+    path = folder / "logits.safetensors"
+    raw = _read(path, record.logits_sha256)
+    try:
+        logits: NDArray[np.float32] = load(raw)["logits"]
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{path}: expected a safetensors file with 'logits', found: {error}") from None
+    sides = len(record.confusion or [])
+    expected = (int(np.sum(record.confusion or 0)), sides)
+    if logits.shape != expected or logits.dtype != np.float32:
+        raise RecordError(f"{path}: found logits of shape {logits.shape} and {logits.dtype}, expected {expected} and float32")
+    if not np.isfinite(logits).all():
+        raise RecordError(f"{path}: found logits that are not finite numbers")
+    return logits
+
+
+def read_weights(folder: Path, record: Record) -> bytes:
+    """The safetensors file of the weights; raises RecordError where its SHA-256 is not the record's."""
+    return _read(folder / "weights.safetensors", record.weights_sha256)
+
+
+def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """What a record's run answered to the test images of these labels, (images,); None for one that diverged.
+
+    Everything the run left is held against everything else: RecordError says what contradicts what.
+    """
+    path = folder / "run.json"
+    read_weights(folder, record)
+    if fault := accuracy_fault(record, len(labels)):
+        raise RecordError(f"{path}: {fault}")
+    if record.confusion is None:
+        return None
+    answers: NDArray[np.uint8] = read_logits(folder, record).argmax(axis=1).astype(np.uint8)
+    counts = np.zeros((len(record.confusion),) * 2, int)
+    if len(answers) != len(labels):
+        raise RecordError(f"{path}: its confusion matrix counts {len(answers)} images, expected {len(labels)} test images")
+    np.add.at(counts, (labels, answers), 1)
+    if counts.tolist() != record.confusion:
+        raise RecordError(f"{path}: its confusion matrix is not that of the answers in {folder / 'logits.safetensors'}")
+    return answers
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold this run, so that no other process trains it or writes it, whatever its step is called there; waits for one that does.
+    Freed when a process dies; gone when the run is recorded."""
+    fingerprint, seed = named(folder)
+    path = _lock_file(folder.parent.parent, fingerprint, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+        if seed in recorded(folder.parent.parent, fingerprint):
+            path.unlink(missing_ok=True)  # who waits for it, or makes a new one, finds the record
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written beside this run."""
+    for path in folder.parent.glob(f"{folder.name}.*tmp-*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def tidy(runs: Path, fingerprint: str) -> None:
+    """Remove what killed processes left of runs of this fingerprint that are recorded: checkpoints, temporary files, locks."""
+    for seed, folder in recorded(runs, fingerprint).items():
+        clear_leftovers(folder)
+        checkpoint_file(folder).unlink(missing_ok=True)
+        _lock_file(runs, fingerprint, seed).unlink(missing_ok=True)
+
+
+def named(folder: Path) -> tuple[str, int]:
+    """The fingerprint and the seed that a run's folder stands for; ('', -1) for another folder."""
+    found = _STEP.fullmatch(folder.parent.name)
+    return (found[1], int(folder.name)) if found and folder.name.isdecimal() else ("", -1)
+
+
+def checkpoint_file(folder: Path) -> Path:
+    """Where the checkpoint of this run is, or will be."""
+    return folder.with_name(f"{folder.name}.checkpoint")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    _write(temporary, data)
+    temporary.replace(path)
+
+
+def _step_folders(runs: Path, fingerprint: str) -> list[Path]:
+    return sorted(folder for folder in runs.glob(f"*-{fingerprint}") if folder.is_dir())
+
+
+def _lock_file(runs: Path, fingerprint: str, seed: int) -> Path:
+    return runs / ".locks" / f"{fingerprint}-{seed}"
+
+
+def _read(path: Path, sha256: str | None) -> bytes:
+    """A file's bytes, checked against their hash where there is one."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise RecordError(f"{path}: file not found") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    if sha256 is not None and (found := hashlib.sha256(raw).hexdigest()) != sha256:
+        raise RecordError(f"{path}: damaged: its SHA-256 is {found}, expected {sha256} of run.json")
+    return raw
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write and flush to the disk, so that the renaming that follows never outruns the bytes."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,199 @@
+"""Steps, which differ from their parent in exactly one concept."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from stepladder.spec.check import SpecError, one_of, shown, text
+from stepladder.spec.network import Network
+from stepladder.spec.recipe import Recipe
+
+CONCEPTS = ("network", *(concept.name for concept in fields(Recipe)))
+"""What a step may change: the network, or one field of the recipe."""
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices: no folder can have them."""
+
+SHORT, LONG = 200, 10_000
+"""Characters of a title or an id, and of a target or a note."""
+
+
+class Change(NamedTuple):
+    """The one concept in which a step differs from its parent."""
+
+    concept: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A network and a recipe that differ from the parent's in exactly one concept.
+
+    `id` names the step in records and on the command line; left out, it is made from the title. `target` says what
+    the step is to show, `note` is the author's own remark; both go into the report. A step that is not `kept` was tried and
+    not gone on with: it is measured and reported like any other, and no kept step comes after it.
+
+    Steps are equal where all fields are, those of their parents too, however many there are.
+    """
+
+    title: str
+    network: Network
+    recipe: Recipe = field(default_factory=Recipe)
+    target: str = ""
+    note: str = ""
+    id: str = ""
+    kept: bool = True
+    parent: "Step | None" = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._check_words()
+        for name, kind in (("network", Network), ("recipe", Recipe)):
+            if type(getattr(self, name)) is not kind:
+                found = shown(getattr(self, name))
+                raise SpecError(f"step {self.title!r}: {name} is {found}, expected a {kind.__name__}")
+        one_of(self, "kept", (True, False))
+        self._check_trains()
+        if self.parent is not None:
+            if type(self.parent) is not Step:
+                raise SpecError(f"step {self.title!r}: parent is {shown(self.parent)}, expected a Step or None")
+            self._check_change(self.parent)
+
+    def _check_words(self) -> None:
+        """Set the id where there is none; raise SpecError for words that cannot be written or an id that is no folder's name."""
+        text("step", "title", self.title, most=SHORT)
+        owner = f"step {self.title!r}"
+        for name, most in (("target", LONG), ("note", LONG), ("id", SHORT)):
+            text(owner, name, getattr(self, name), most=most, lines=name != "id")
+        if not self.id:
+            object.__setattr__(self, "id", re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-"))
+        if reason := no_folder(self.id):
+            raise SpecError(f"{owner}: its id is {self.id!r}, {reason} (give id=...)")
+        if not self.title.strip():
+            raise SpecError(f"step {self.id!r}: title is {self.title!r}, expected something to read")
+
+    def _check_trains(self) -> None:
+        """Raise SpecError where network and recipe are fine, but not together, or have nothing to train."""
+        if not self.network.parameters:
+            raise SpecError(f"step {self.title!r}: its network has no parameters, expected some to train")
+        if self.recipe.batch_size < self.network.smallest_batch:
+            raise SpecError(
+                f"step {self.title!r}: batch_size is 1, expected at least 2: its network has a batch norm of one value a channel"
+            )
+
+    def _check_change(self, parent: "Step") -> None:
+        """Raise SpecError unless exactly one concept differs from the parent's, and to some effect."""
+        if self.kept and not parent.kept:
+            raise SpecError(f"step {self.title!r} is kept, but it comes after {parent.title!r}, which is not: expected kept=False")
+        changed = [change.concept for change in _differences(parent, self)]
+        if not changed:
+            raise SpecError(f"step {self.title!r} changes nothing against its parent {parent.title!r}")
+        if len(changed) > 1:
+            raise SpecError(f"step {self.title!r} changes {len(changed)} concepts ({', '.join(changed)}), expected exactly one")
+        if reason := self.recipe.void.get(changed[0]):
+            raise SpecError(f"step {self.title!r} changes {changed[0]}, which changes nothing: {reason}")
+
+    # A climb makes chains of any length, which comparing and pickling field by field would follow by recursion.
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Step):
+            return NotImplemented
+        mine, theirs = self, other
+        while mine is not theirs:
+            if _own(mine) != _own(theirs):
+                return False
+            if mine.parent is None or theirs.parent is None:
+                return mine.parent is theirs.parent
+            mine, theirs = mine.parent, theirs.parent
+        return True
+
+    def __hash__(self) -> int:
+        return hash(_own(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _step, flat([self])
+
+    def then(self, title: str, *, target: str = "", note: str = "", id: str = "", kept: bool = True, **concept: Any) -> "Step":
+        """The step after this one: everything as here but the one concept given by keyword.
+
+        Raises SpecError for two concepts, for none, for an unknown name, and for a value that changes nothing.
+        """
+        for name in concept:
+            if name not in CONCEPTS:
+                near = get_close_matches(name, CONCEPTS, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(CONCEPTS)}"
+                raise SpecError(f"step {shown(title)}: unknown concept {name!r}; {hint}")
+        if len(concept) != 1:
+            found = f"{len(concept)} concepts ({', '.join(concept)})" if concept else "no concept"
+            raise SpecError(f"step {shown(title)} changes {found}, expected exactly one of {', '.join(CONCEPTS)}")
+        network = concept.pop("network", self.network)
+        try:
+            recipe = replace(self.recipe, **concept)
+        except SpecError as error:
+            raise SpecError(f"step {shown(title)}: {error}") from None
+        return Step(title, network, recipe, target=target, note=note, id=id, kept=kept, parent=self)
+
+    @property
+    def label(self) -> str:
+        """The title, and that the step is not kept where it is not."""
+        return self.title if self.kept else f"{self.title} (not kept)"
+
+    @property
+    def change(self) -> Change | None:
+        """What this step changes against its parent; None for a root."""
+        return _differences(self.parent, self)[0] if self.parent else None
+
+
+def _differences(old: Step, new: Step) -> list[Change]:
+    pairs = [("network", old.network, new.network)]
+    pairs += [(name, getattr(old.recipe, name), getattr(new.recipe, name)) for name in CONCEPTS[1:]]
+    return [Change(name, before, after) for name, before, after in pairs if before != after]
+
+
+_Own = tuple[str, Network, Recipe, str, str, str, bool]
+
+
+def _own(step: Step) -> _Own:
+    """A step's fields but its parent."""
+    return step.title, step.network, step.recipe, step.target, step.note, step.id, step.kept
+
+
+Row = tuple[_Own, int | None]
+"""A step's own fields, and the place of its parent."""
+
+
+def flat(steps: Sequence[Step]) -> tuple[list[Row], list[int]]:
+    """The steps and all they come after, each once and after its parent, and the places of the steps among them."""
+    places: dict[int, int] = {}
+    rows: list[Row] = []
+    for step in steps:
+        line = [step]
+        while line[-1].parent is not None and id(line[-1]) not in places:
+            line.append(line[-1].parent)
+        for each in reversed(line):
+            if id(each) not in places:
+                places[id(each)] = len(rows)
+                rows.append((_own(each), None if each.parent is None else places[id(each.parent)]))
+    return rows, [places[id(step)] for step in steps]
+
+
+def unflat(rows: list[Row], places: list[int]) -> list[Step]:
+    """The steps that `flat` was given."""
+    made: list[Step] = []
+    for own, parent in rows:
+        made.append(Step(*own, None if parent is None else made[parent]))
+    return [made[place] for place in places]
+
+
+def _step(rows: list[Row], places: list[int]) -> Step:
+    return unflat(rows, places)[0]
+
+
+def no_folder(name: str) -> str:
+    """Why a name cannot be a folder's on every system; empty where it can."""
+    if not _NAME.fullmatch(name):
+        return "expected letters, digits, '.', '_' and '-', no '.' last"
+    return "a name that Windows keeps for a device" if _DEVICES.fullmatch(name) else ""

@@ -1,0 +1,39 @@
+"""The notebooks in examples/ and the pages in docs/ run as they stand."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parents[1]
+
+
+def test_the_notebook_runs_and_shows_its_results(tmp_path: Path) -> None:
+    notebook = nbformat.read(HERE / "examples" / "first_ladder.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # figures are shown where they were measured
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    pages = [found["text/html"] for found in shown if "text/html" in found]
+    assert "<progress" in pages[0]  # how it stood while it was trained
+    assert "one pair" not in pages[1]
+    assert "<table" in pages[1]
+    assert "One-cycle" in pages[1]
+    assert any("image/png" in found for found in shown)
+    assert "<iframe" in pages[-1]
+    streams = [output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+    assert "0 of 9 runs are recorded" in streams[0]
+    assert not any("Warning" in text for text in streams)
+    right = float(re.search(r"right: (\S+)", "".join(streams))[1])  # type: ignore[index]
+    assert right > 0.9
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (HERE / "docs").glob("*.md")))
+def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (HERE / "docs" / page).read_text(), re.M | re.S)
+    if blocks:
+        (tmp_path / "page.py").write_text("\n".join(blocks))
+        subprocess.run([sys.executable, "page.py"], cwd=tmp_path, check=True, capture_output=True, timeout=300)

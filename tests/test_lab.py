@@ -1,0 +1,330 @@
+"""The library, as a script or a notebook uses it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+from recorded import record_run
+
+import stepladder as sl
+from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, SpecError, Step, data, records
+from stepladder.idx import DataError
+from stepladder.lab import Lab, Result
+from stepladder.records import RecordError
+from stepladder.spec import UserError
+
+TINY = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
+PLAIN = Step("Plain", TINY, Recipe(epochs=2, batch_size=100), target="Learn.")
+DROPOUT = PLAIN.then("Dropout [p < 0.1]", id="dropout", dropout=0.1)
+LADDER = Ladder("tiny", Budget(parameters=5_000, epochs=5, accuracy=0.5, hold=1), [PLAIN, DROPOUT])
+
+
+@pytest.fixture(scope="module")
+def lab(small_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return sl.Lab(tmp_path_factory.mktemp("lab") / "runs", data=small_mnist, workers=1)
+
+
+@pytest.fixture(scope="module")
+def result(lab: Lab) -> Result:
+    """Two steps with two seeds each, trained once for all tests."""
+    return lab.run(LADDER, seeds=2, progress=False)
+
+
+@pytest.fixture
+def own(lab: Lab, result: Result, tmp_path: Path) -> Lab:
+    """A lab of one's own with the same runs."""
+    shutil.copytree(lab.runs, tmp_path / "runs")
+    return replace(lab, runs=tmp_path / "runs")
+
+
+# What a result says
+
+
+def test_a_step_has_a_target_an_effect_and_what_it_missed(result: Result) -> None:
+    assert result["plain"].target.verdict in ("reached", "missed", "undecided", "accurate, not held")
+    assert result["plain"].effect is None
+    effect = result["dropout"].effect
+    assert effect
+    assert (effect.n, effect.verdict) == (2, "undecided")
+    assert effect.mean == pytest.approx(np.mean([row["test_accuracy"] * (1 if row["step"] == "dropout" else -1) for row in
+                                                  result.rows()]) * 2)  # fmt: skip
+    missed = result["plain"].missed()
+    assert missed[0].missed_by == 2
+    assert len(missed) == len(result.evidence["plain"].missed)
+    with pytest.raises(SpecError, match="has no step 'nope'; its steps are plain, dropout"):
+        result["nope"]
+
+
+def test_rows_are_what_pandas_takes(result: Result) -> None:
+    frame = pd.DataFrame(result.rows())
+    assert frame[["step", "seed"]].to_numpy().tolist() == [["plain", 0], ["plain", 1], ["dropout", 0], ["dropout", 1]]
+    assert frame["test_accuracy"].between(0.1, 1).all()
+    assert frame["parameters"].unique().tolist() == [TINY.parameters]
+    assert set(frame["status"]) == {"finished"}
+
+
+def test_a_result_shows_itself_as_text_and_as_html(result: Result) -> None:
+    text, page = str(result), result._repr_html_()
+    assert repr(result) == text
+    for shown in (text, page):
+        assert result["plain"].target.verdict in shown
+        assert "undecided" in shown
+        assert f"{TINY.parameters:,}" in shown
+    assert "Dropout [p < 0.1]" in text
+    assert "Dropout [p &lt; 0.1]" in page
+    assert len({len(line) for line in text.splitlines()[:2]}) == 1  # aligned
+
+
+def test_a_plot_has_curves_and_effects(result: Result) -> None:
+    plot = result.plot()
+    assert isinstance(plot, Figure)
+    curves, forest = plot.axes
+    assert [line.get_label() for line in curves.lines] == ["plain (n = 2)", "dropout (n = 2)", "target"]
+    assert [label.get_text() for label in forest.get_yticklabels()] == ["dropout: undecided"]
+    assert plot._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+
+
+def test_a_report_is_written_and_shown(result: Result, tmp_path: Path) -> None:
+    written = result.report(tmp_path / "report")
+    assert [path.name for path in written.paths] == ["report.json", "report.md", "report.html", "missed.json"]
+    assert written.page.read_text() == (tmp_path / "report" / "report.html").read_text()
+    shown = written._repr_html_()
+    assert shown.startswith('<iframe srcdoc="&lt;!DOCTYPE html&gt;')
+    assert "</iframe>" in shown
+
+
+def test_a_report_of_more_runs_is_not_replaced_unless_forced(own: Lab) -> None:
+    whole = own.result(LADDER).report()
+    before = whole.page.read_bytes()
+    (gone,) = Path(own.runs).glob("dropout-*/1")
+    shutil.rmtree(gone)
+    less = own.result(LADDER)
+    with pytest.raises(UserError, match=r"report\.json: found a report of 4 runs, these are 3: .*--force"):
+        less.report()
+    assert whole.page.read_bytes() == before
+    less.report(force=True)
+    assert whole.page.read_bytes() != before
+
+
+def test_any_two_steps_can_be_compared(lab: Lab, result: Result) -> None:
+    within, alone = result.compare("dropout", "plain"), lab.compare(DROPOUT, PLAIN)
+    assert within.mean == alone.mean == -lab.compare(PLAIN, DROPOUT).mean
+    assert alone.verdict == "undecided"
+    other = DROPOUT.then("Slow", learning_rate=0.001)
+    with pytest.raises(UserError, match="slow and plain have no finished seed in common: slow has none, plain has 0, 1"):
+        lab.compare(other, PLAIN)
+
+
+# A run
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "with channels"])
+def test_a_run_gives_its_network_and_the_answers_of_its_record(lab: Lab, result: Result, kind: str) -> None:
+    run = result["dropout"].run(seed=1)
+    model = run.model()
+    assert isinstance(model, torch.nn.Module)
+    assert not model.training
+    images = data.load(Path(str(lab.data))).test_images
+    given = {"array": images, "tensor": torch.from_numpy(images), "with channels": images[:, None]}[kind]
+    with torch.no_grad():
+        logits = model(run.prepare(given))
+    torch.testing.assert_close(logits, torch.from_numpy(run.logits()), rtol=0, atol=1e-4)
+    assert (run.seed, len(run.history), run.record.classes) == (1, 2, list("0123456789"))
+
+
+def test_images_of_another_kind_are_refused(result: Result) -> None:
+    run = result["plain"].run()
+    with pytest.raises(TypeError, match=r"found images of torch.float64, expected grey or colour levels from 0 to 255: uint8"):
+        run.prepare(np.zeros((2, 28, 28)))
+    for shape in ((28, 28), (2, 3, 28, 28), (2, 32, 32), (2, 28)):
+        with pytest.raises(ValueError, match=r"expected \(n, 28, 28\) or \(n, 1, 28, 28\)"):
+            run.prepare(np.zeros(shape, np.uint8))
+
+
+def test_a_seed_that_was_not_run_is_an_error_that_names_those_that_were(result: Result) -> None:
+    with pytest.raises(UserError, match=r"^step plain has no run of seed 7; its seeds are 0, 1$"):
+        result["plain"].run(7)
+
+
+def test_weights_that_were_changed_are_not_used(own: Lab) -> None:
+    run = own.result(LADDER)["plain"].run()
+    path = run.folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(RecordError, match=r"weights\.safetensors: damaged: its SHA-256 is "):
+        run.model()
+
+
+def test_a_record_of_schema_1_gives_its_network_and_says_what_it_lacks(small_mnist: Path) -> None:
+    budget = Budget(parameters=5_000, epochs=5, accuracy=0.5)
+    run = sl.Lab(Path(__file__).with_name("schema1"), data=small_mnist).result(Ladder("old", budget, [PLAIN]))["plain"].run()
+    images, mean_std = data.load(small_mnist).test_images, data.load(small_mnist).normalisation()
+    with torch.no_grad():
+        logits = run.model()((torch.from_numpy(images).float()[:, None] / 255 - mean_std[0]) / mean_std[1])
+    torch.testing.assert_close(logits, torch.from_numpy(run.logits()), rtol=0, atol=1e-4)
+    with pytest.raises(RecordError, match="a record of schema 1, which lacks input, classes, normalisation, data; expected"):
+        run.prepare(images)
+
+
+# Nothing is trained twice
+
+
+def test_another_name_of_step_or_ladder_trains_nothing(own: Lab) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(own.runs).glob("*/*/run.json")}
+    renamed = replace(PLAIN, title="Called otherwise", id="other", target="Another", note="!")
+    ladder = Ladder("renamed", LADDER.budget, [renamed, renamed.then("No drop", dropout=0.1)])
+    result = own.run(ladder, seeds=2, progress=False)
+    assert [row["seed"] for row in result.rows()] == [0, 1, 0, 1]
+    assert {path: path.stat().st_mtime_ns for path in Path(own.runs).glob("*/*/run.json")} == before
+
+
+def test_two_steps_that_are_the_same_run_are_trained_once(lab: Lab, tmp_path: Path) -> None:
+    back = DROPOUT.then("Back", dropout=0.0)
+    ladder = Ladder("there-and-back", LADDER.budget, [PLAIN, DROPOUT, back])
+    result = replace(lab, runs=tmp_path).run(ladder, steps=["plain", "back"], progress=False)
+    assert [(row["step"], row["seed"]) for row in result.rows()] == [("plain", 0), ("back", 0)]
+    assert [path.parent.parent.name.split("-")[0] for path in tmp_path.glob("*/*/run.json")] == ["plain"]
+
+
+def test_records_made_before_are_found_and_used(small_mnist: Path, tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).with_name("schema1"), tmp_path / "runs")
+    ladder = Ladder("new-name", LADDER.budget, [PLAIN])
+    result = sl.Lab(tmp_path / "runs", data=small_mnist).run(ladder, progress=False)
+    assert [(row["seed"], row["test_accuracy"]) for row in result.rows()] == [(0, 0.526)]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"plain-e6dc8d943c49"}
+
+
+# What goes wrong
+
+
+def test_where_there_are_no_runs_those_under_other_options_are_named(own: Lab) -> None:
+    for lab, ladder, expected in (
+        (replace(own, holdout=300), LADDER, "; there are 4 runs with no --holdout"),
+        (replace(own, engine="torch"), LADDER, "; there are 4 runs with --engine native"),
+        (replace(own, data=None), LADDER, f"; there are 4 runs with --data {own.data}"),
+        (own, LADDER.with_epochs(3), "; there are 4 runs with --epochs 2"),
+        (own, Ladder("other", LADDER.budget, [Step("Other", TINY, Recipe(learning_rate=0.5, epochs=2))]), ""),
+    ):
+        result = lab.result(ladder)
+        assert result.hint == f"found no runs of ladder {ladder.name!r} in {own.runs} under these options{expected}"
+        assert result.hint in str(result)
+        with pytest.raises(UserError, match="found no runs of ladder"):
+            result.report()
+        assert not (Path(own.runs) / ladder.name).exists()
+    assert own.result(LADDER).hint is None
+
+
+def test_a_run_that_contradicts_itself_is_named_and_the_others_are_reported(own: Lab) -> None:
+    (folder,) = Path(own.runs).glob("plain-*")
+    shutil.copytree(folder / "0", folder / "5")
+    result = own.result(LADDER)
+    (problem,) = result.problems
+    assert problem.startswith(f"set aside: {folder / '5' / 'run.json'}: it is the record of fingerprint")
+    assert problem in str(result)
+    assert result.evidence["plain"].seeds == (0, 1)
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:
+    own = replace(lab, runs=tmp_path)
+    folder = tmp_path / f"plain-{records.fingerprint(PLAIN, own.setup.dataset().digest, 'native-2')}"
+    folder.mkdir()
+    (folder / "0.checkpoint").write_bytes(b"no checkpoint")
+    result = own.run(LADDER, progress=False)
+    (problem,) = result.problems
+    assert problem.startswith(f"plain seed 0 failed: {folder / '0.checkpoint'}: not a readable checkpoint")
+    assert [row["step"] for row in result.rows()] == ["dropout"]
+
+
+def test_what_cannot_be_is_said_before_anything_is_trained(lab: Lab, tmp_path: Path) -> None:
+    own = replace(lab, runs=tmp_path / "none")
+    even = Ladder("even", LADDER.budget, [Step("Even", Network([Conv(10, kernel=4), GlobalAvgPool()]))]).with_epochs(1)
+    large = Ladder("large", LADDER.budget, [Step("Large", Network([Conv(10), GlobalAvgPool()], input=(1, 32, 32)))]).with_epochs(1)
+    with pytest.raises(UserError, match="step even: layer 1, .*the native engine knows odd kernels"):
+        own.run(even)
+    with pytest.raises(DataError, match="the images are 1 x 28 x 28, the network expects 1 x 32 x 32"):
+        own.run(large)
+    with pytest.raises(SpecError, match="breaks its budget: step plain has 9 epochs, the budget allows 5"):
+        own.run(LADDER, epochs=9)
+    with pytest.raises(SpecError, match="has no step 'z'"):
+        own.run(LADDER, steps=["z"])
+    for seeds in (0, True, 1.5, "3"):
+        with pytest.raises(UserError, match="seeds is .*, expected a whole number of at least 1"):
+            own.run(LADDER, seeds=seeds)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="expected a Ladder"):
+        own.run("mnist")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no such folder of runs"):
+        own.result(LADDER)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "jax"}, "unknown engine 'jax': expected native or torch"),
+        ({"device": "tpu"}, "unknown device 'tpu': expected cpu or cuda"),
+        ({"device": "cuda", "engine": "native"}, "the native engine runs on cpu, not on cuda"),
+        ({"threads": 100_000}, "threads is 100000, expected a whole number from 1 to 1,024"),
+        ({"workers": 0}, "workers is 0, expected a whole number of at least 1"),
+        ({"holdout": -1}, "holdout is -1, expected a whole number of at least 0"),
+        ({"data": 3}, "data is 3, expected the path of a folder"),
+    ],
+)
+def test_a_lab_that_cannot_be_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sl.Lab("runs", **options)  # type: ignore[arg-type]
+
+
+def test_a_file_is_no_folder_of_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: found a file, expected a folder of runs"):
+        sl.Lab(tmp_path / "file")
+
+
+def test_a_step_over_the_budget_is_reported_so(lab: Lab, tmp_path: Path) -> None:
+    own = replace(lab, runs=tmp_path)
+    for seed in (0, 1, 2):
+        record_run(own.setup, PLAIN, seed, [450, 480 + seed])
+    narrow = replace(LADDER, budget=replace(LADDER.budget, parameters=2_000))
+    assert own.result(narrow)["plain"].target.verdict == "over budget"
+
+
+# Scripts
+
+SCRIPT = """
+import stepladder as sl
+from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
+
+print("once")
+tiny = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
+plain = Step("Plain", network=tiny, recipe=Recipe(epochs=1, batch_size=100))
+ladder = Ladder("mine", budget=Budget(parameters=5_000, epochs=5, accuracy=0.5, hold=1), steps=[plain])
+result = sl.Lab("runs", data=DATA, workers=2).run(ladder, seeds=2)
+print(result["plain"].target.verdict)
+"""
+
+
+@pytest.mark.parametrize("given", ["file", "standard input"])
+def test_a_script_needs_no_guard_and_a_ladder_of_its_own_trains_in_workers(small_mnist: Path, tmp_path: Path, given: str) -> None:
+    code = SCRIPT.replace("DATA", repr(str(small_mnist)))
+    (tmp_path / "script.py").write_text(code)
+    command = [sys.executable, "script.py" if given == "file" else "-"]
+    done = subprocess.run(command, input=code, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("once") == 1
+    assert "0 of 2 runs are recorded in runs, 2 to train." in done.stdout
+    assert json.loads(next((tmp_path / "runs").glob("plain-*/0/run.json")).read_text())["status"] == "finished"
+    assert done.stdout.splitlines()[-1] in ("missed", "undecided", "reached")
+
+
+def test_the_lab_is_a_public_name_that_loads_what_it_needs_only_when_asked() -> None:
+    code = "import sys, stepladder; print('numpy' in sys.modules); stepladder.Lab; print('numpy' in sys.modules, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "False"]
