@@ -1,10 +1,13 @@
-# make run: set up, train the nine steps, write the report.   make test: set up, run the whole test suite.
+# make run: set up, train the nine steps, write the report.   make test: set up, run the whole test suite on all cores.
+# make fuzz: an hour (FUZZ_SECONDS) of drawn inputs.   make kills: kill the real command line 100 times (KILLS).
 PYTHON ?= python3
 ARGS ?=
+FUZZ_SECONDS ?= 3600
+KILLS ?= 100
 BIN := .venv/bin
 NATIVE := CMakeLists.txt $(wildcard native/*)
 
-.PHONY: setup run test lint bench clean
+.PHONY: setup run test fuzz kills lint bench clean
 .DELETE_ON_ERROR:
 
 setup: .venv/.ready
@@ -19,7 +22,17 @@ run: setup
 	$(BIN)/stepladder run $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+# Rounds of 5,000 examples of every target, other ones each time, until the time is over or one fails.
+fuzz: setup
+	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
+		STEPLADDER_FUZZ=5000 $(BIN)/python -m pytest -q -p no:cacheprovider --numprocesses auto --dist worksteal \
+			tests/test_fuzz_*.py $(ARGS) || exit 1; \
+	done
+
+kills: setup
+	STEPLADDER_KILLS=$(KILLS) $(BIN)/python -m pytest -q -p no:cacheprovider tests/test_kills.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .

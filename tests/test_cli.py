@@ -137,6 +137,8 @@ def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, smal
         "5",
         "--engine",
         "torch",
+        "--workers",
+        "1",
     ]
     whole = subprocess.run([*command, "--runs", "whole"], cwd=folder, capture_output=True, text=True, timeout=120)
     assert whole.returncode == 0, whole.stderr
@@ -164,7 +166,7 @@ def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, smal
 def test_a_diverged_run_is_told_and_recorded_and_the_others_go_on(folder: Path, small_mnist: Path) -> None:
     text = LADDER.replace('dropout=0.1, target="Learn less by heart."', "learning_rate=1e38")
     (folder / "steep.py").write_text(text)
-    result = stepladder("run", "steep.py", "--data", str(small_mnist), folder=folder)
+    result = stepladder("run", "steep.py", "--data", str(small_mnist), "--workers", "1", folder=folder)
     assert result.returncode == 0
     assert "dropout seed 0 diverged: its loss was not finite in epoch 1." in result.stderr
     assert {json.loads(path.read_text())["status"] for path in folder.glob("runs/*/0/run.json")} == {"finished", "diverged"}
@@ -176,7 +178,7 @@ def test_a_failed_run_is_reported_at_the_end_and_costs_the_others_nothing(folder
     (run,) = folder.glob("runs/plain-*/0")
     checkpoint = run.with_name("1.checkpoint")
     checkpoint.write_bytes(b"not a checkpoint")
-    result = stepladder("run", "tiny.py", "--data", str(small_mnist), "--seeds", "2", folder=folder)
+    result = stepladder("run", "tiny.py", "--data", str(small_mnist), "--seeds", "2", "--workers", "1", folder=folder)
     assert result.returncode == 1
     assert "plain seed 1 failed" in result.stderr
     assert str(checkpoint.relative_to(folder)) in result.stderr

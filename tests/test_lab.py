@@ -325,6 +325,8 @@ def test_a_script_needs_no_guard_and_a_ladder_of_its_own_trains_in_workers(small
 
 
 def test_the_lab_is_a_public_name_that_loads_what_it_needs_only_when_asked() -> None:
-    code = "import sys, stepladder; seen = sys.modules; print('numpy' in seen); stepladder.Lab; print('numpy' in seen, 'torch' in seen)"
+    code = (
+        "import sys, stepladder as sl; seen = sys.modules; print('numpy' in seen); sl.Lab; print('numpy' in seen, 'torch' in seen)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True", "False"]
