@@ -90,7 +90,7 @@ def test_a_plot_has_curves_and_effects(result: Result) -> None:
     curves, forest = plot.axes
     assert [line.get_label() for line in curves.lines] == ["plain (n = 2)", "dropout (n = 2)", "target"]
     assert [label.get_text() for label in forest.get_yticklabels()] == ["dropout: undecided"]
-    assert plot._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    assert plot._repr_png_().startswith(b"\x89PNG")
 
 
 def test_a_report_is_written_and_shown(result: Result, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Plot(Figure):
         return written.getvalue()
 
 
-def figure(ladder: Ladder, arms: Mapping[str, Arm], gathered: Mapping[str, Evidence]) -> Figure:
+def figure(ladder: Ladder, arms: Mapping[str, Arm], gathered: Mapping[str, Evidence]) -> Plot:
     """Mean test accuracy of each step by epoch, and each step's effect against its parent with its 95 % interval."""
     made = Plot(figsize=(11, 4.2), layout="constrained")
     curves, forest = made.subplots(1, 2)

@@ -16,7 +16,7 @@ from stepladder.spec import Ladder, Step, UserError
 from stepladder.sweep import Failure
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from stepladder.lab.plot import Plot
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Result:
         last epoch (None where it diverged), seconds those of all epochs."""
         return [_row(self.ladder, step, record) for step in self.ladder.steps for record in self.arms[step.id].records]
 
-    def plot(self) -> "Figure":
+    def plot(self) -> "Plot":
         """Learning curves (mean test accuracy of each step) and the effects with their 95 % intervals, as a matplotlib figure."""
         from stepladder.lab.plot import figure
 
