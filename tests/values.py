@@ -30,22 +30,30 @@ def drawn(short: int) -> settings:
 PARTS: tuple[type, ...] = tuple(kind for kinds in KINDS.values() for kind in kinds)
 """The small values of a recipe."""
 
-numbers = (
-    st.floats(0, 1) | st.floats(0, 1_000) | st.integers(0, 12) | st.sampled_from([1e-37, 0.9999999999999999, 359.99, 89.99999])
-)
+shares = st.floats(0, 1, exclude_max=True) | st.sampled_from([0, 1e-37, 0.5, 0.9999999999999999])
+above = st.floats(1e-37, 1, exclude_max=True)
+rates = st.floats(1e-37, 1_000, exclude_max=True) | st.integers(1, 12) | st.sampled_from([0.01, 0.1])
+FLOATS: dict[str, SearchStrategy[Any]] = {
+    "learning_rate": rates, "weight_decay": st.just(0) | rates, "peak": rates, "factor": shares | st.floats(0, 2), "epsilon": above,
+    "decay": above, "rotate": st.floats(1e-37, 359), "shift": st.integers(0, 9_999), "shear": st.floats(0, 89.99999),
+    "probability": above | st.just(1), "area": st.tuples(above, above).map(sorted).map(tuple), "accuracy": above | st.just(1),
+}  # fmt: skip
+"""Values of fields by name; those of others are shares."""
+
 words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 
 
-def of_hint(hint: Any) -> SearchStrategy[Any]:
-    """Values of a field's type, most of which can be."""
+def of_field(name: str, hint: Any) -> SearchStrategy[Any]:
+    """Values of a field, nearly all of which can be."""
+    if name in FLOATS:
+        return FLOATS[name]
     if hint in (int, float, bool, str, NoneType):
-        return {int: st.integers(0, 9), float: numbers, bool: st.booleans(), str: words, NoneType: st.none()}[hint]
+        whole = st.integers(0 if name == "padding" else 1, 9)
+        return {int: whole, float: shares, bool: st.booleans(), str: words, NoneType: st.none()}[hint]
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
-    if get_origin(hint) is tuple:
-        return st.tuples(*map(of_hint, get_args(hint)))
     if get_origin(hint) is UnionType or NoneType in get_args(hint):
-        return st.one_of(*map(of_hint, get_args(hint)))
+        return st.one_of(*(of_field(name, each) for each in get_args(hint)))
     return of_kind(hint)
 
 
@@ -53,7 +61,7 @@ def of_kind(kind: type) -> SearchStrategy[Any]:
     """Values of a layer's, a recipe's or a budget's kind."""
     if kind is Network:
         return networks()
-    hints = {field.name: of_hint(get_type_hints(kind)[field.name]) for field in fields(kind)}
+    hints = {field.name: of_field(field.name, get_type_hints(kind)[field.name]) for field in fields(kind)}
 
     def made(found: dict[str, Any]) -> Any:
         return attempt(kind, found)
@@ -139,7 +147,10 @@ anything = odd | st.recursive(
 def with_anything(kind: type) -> SearchStrategy[Any]:
     """A value of the kind, of whose fields one or more may be anything, made where that does not refuse it; else None."""
     hints = get_type_hints(kind)
-    likely = {field.name: of_hint(hints[field.name]) if kind not in (Network, Step, Ladder) else anything for field in fields(kind)}
+    likely = {
+        field.name: of_field(field.name, hints[field.name]) if kind not in (Network, Step, Ladder) else anything
+        for field in fields(kind)
+    }
     if kind is Network:
         likely = {
             "layers": networks().map(lambda network: network.layers) | st.lists(one_layer | anything, max_size=4),
