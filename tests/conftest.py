@@ -113,8 +113,12 @@ def joins(shapes: Sequence[Shape]) -> list[list[Layer]]:
 
 
 def shape_after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    """Of a layer that follows those between `shapes`."""
-    return layer.join(shapes[-1], shapes[-1 - layer.layers]) if isinstance(layer, Join) else layer.output(shapes[-1])
+    """Of a layer that follows those between `shapes`; raises SpecError where it does not fit."""
+    if not isinstance(layer, Join):
+        return layer.output(shapes[-1])
+    if layer.layers >= len(shapes):
+        raise SpecError("it reaches back too far")
+    return layer.join(shapes[-1], shapes[-1 - layer.layers])
 
 
 def one_layer(channels: int) -> st.SearchStrategy[list[Layer]]:

@@ -1,3 +1,8 @@
+import subprocess
+import sys
+from dataclasses import MISSING, fields
+from typing import Any, get_args
+
 import pytest
 import torch
 from conftest import networks
@@ -5,8 +10,8 @@ from hypothesis import given
 from torch import Tensor, nn
 
 from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, engine, ladders
-from stepladder.engine import plain
-from stepladder.spec import Layer
+from stepladder.engine import kernels, native, plain
+from stepladder.spec import Layer, UserError
 from stepladder.streams import stream
 
 SKELETON = ladders.load("mnist").step("0").network
@@ -223,6 +228,95 @@ def test_dropout_follows_no_pooling_of_anything_else() -> None:
 
 def test_there_is_no_dropout_layer_without_dropout() -> None:
     assert not any(isinstance(module, plain.Dropout) for module in build(A).modules())
+
+
+# What an engine can do
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("jax", "cpu"), "unknown engine 'jax': expected native or torch"),
+        ((None, "cpu"), "unknown engine None: expected native or torch"),
+        (("torch", "tpu"), "unknown device 'tpu': expected cpu or cuda"),
+        (("torch", ["cpu"]), "unknown device ['cpu']: expected cpu or cuda"),
+        (("native", "cuda"), 'the native engine runs on cpu, not on cuda: choose engine="torch"'),
+        (("native", "cpu", 0), "threads is 0, expected a whole number from 1 to 1,024"),
+        (("native", "cpu", 100_000), "threads is 100000, expected a whole number from 1 to 1,024"),
+        (("torch", "cpu", True), "threads is True, expected a whole number from 1 to 1,024"),
+        (("torch", "cpu", "two"), "threads is 'two', expected a whole number from 1 to 1,024"),
+    ],
+)
+def test_an_engine_that_cannot_run_here_is_refused(asked: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        engine.check(*asked)
+    assert str(refused.value) == message
+
+
+def test_engines_run_on_the_cpu_with_up_to_1024_threads() -> None:
+    for name in engine.NUMERICS:
+        engine.check(name, "cpu")
+        engine.check(name, "cpu", 1_024)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match=r'^torch .* finds no GPU here: choose device="cpu"$'):
+        engine.check("torch", "cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    engine.check("torch", "cuda")
+
+
+TORCH_FREE = """
+import sys
+from stepladder import Conv, GlobalAvgPool, Network, engine
+engine.check("native", "cpu", 4)
+print(engine.refusal(Network([Conv(10, kernel=2), GlobalAvgPool()]), "native"), "torch" in sys.modules)
+"""
+
+
+def test_what_an_engine_can_do_is_told_without_torch() -> None:
+    found = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True)
+    assert found.stderr == ""
+    assert found.stdout.startswith("layer 1, Conv(channels=10, kernel=2, ")
+    assert found.stdout.endswith(': the native engine knows odd kernels; engine="torch" can train it False\n')
+
+
+@given(networks())
+def test_a_network_is_refused_where_an_engine_cannot_build_it_and_nowhere_else(network: Network) -> None:
+    assert engine.refusal(network, "torch") is None
+    reason = engine.refusal(network, "native")
+    try:
+        native.build(network, 0.1, torch.Generator())
+    except UserError as error:
+        assert str(error) == reason  # noqa: PT017
+    else:
+        assert reason is None
+
+
+def test_every_layer_that_can_be_has_a_torch_module() -> None:
+    options = {"norm": ("batch", None), "activation": ("relu", None), "bias": (True, False)}
+    for kind in get_args(Layer):
+        required = {field.name: 4 for field in fields(kind) if field.default is MISSING}
+        for name in {field.name for field in fields(kind)} & options.keys():
+            for choice in options[name]:
+                layer = kind(**required, **{name: choice})
+                assert plain._modules(layer, (4,) if kind is Linear else (4, 9, 9))
+
+
+class Other(Conv):
+    """A convolution with a norm that no engine has met."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        object.__setattr__(self, "norm", "layer")
+
+
+def test_a_kind_or_norm_that_an_engine_has_not_met_is_never_taken_for_another() -> None:
+    for layer, reason in ((object(), "other kinds of layers"), (Other(), "batch norm and no norm, ReLU and no activation")):
+        assert kernels._limits(layer, (1, 28, 28)) == reason  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="no torch module is known for it"):
+            plain._modules(layer, (1, 28, 28))  # type: ignore[arg-type]
 
 
 # What an engine is called in a fingerprint

@@ -113,6 +113,65 @@ def test_an_id_that_is_no_folder_name_is_refused(title: str, id: str) -> None:
         Step(title, Network(HEAD), id=id)
 
 
+@pytest.mark.parametrize("id", ["a.", "con", "NUL", "com1.txt", "x" * 201, ".", "..", "a\n", "é"])
+def test_an_id_that_some_system_cannot_have_as_a_folder_is_refused(id: str) -> None:
+    with pytest.raises(SpecError, match=r"^step 'Plain'.*id"):
+        Step("Plain", Network(HEAD), id=id)
+    with pytest.raises(SpecError, match=r"^ladder"):
+        Ladder(id, Budget(10_000, 15, 0.99), [Step("Plain", Network(HEAD))])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"title": None}, "step: title is None, expected text (str)"),
+        ({"title": 5}, "step: title is 5, expected text (str)"),
+        ({"title": b"Plain"}, "step: title is b'Plain', expected text (str)"),
+        ({"title": "x" * 201}, "step: title has 201 characters, expected at most 200"),
+        ({"title": "two\nlines"}, "step: title holds '\\n', expected text without control characters"),
+        ({"title": "\ud800"}, "step: title holds '\\ud800', expected text without control characters"),
+        ({"title": ""}, "step '': its id is '', expected letters, digits, '.', '_' and '-', no '.' last (give id=...)"),
+        ({"title": " ", "id": "a"}, "step 'a': title is ' ', expected something to read"),
+        ({"target": None}, "step 'Plain': target is None, expected text (str)"),
+        ({"target": "x" * 10_001}, "step 'Plain': target has 10,001 characters, expected at most 10,000"),
+        ({"note": "\x1b[31m"}, "step 'Plain': note holds '\\x1b', expected text without control characters"),
+        ({"note": ["mine"]}, "step 'Plain': note is ['mine'], expected text (str)"),
+        ({"id": 5}, "step 'Plain': id is 5, expected text (str)"),
+        ({"id": None}, "step 'Plain': id is None, expected text (str)"),
+    ],
+)
+def test_words_that_cannot_be_written_are_refused(words: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        Step(**{"title": "Plain", "network": Network(HEAD), **words})
+    assert str(refused.value) == message
+
+
+def test_targets_and_notes_may_have_lines_and_any_script() -> None:
+    step = Step("日本 [see note]", Network(HEAD), target="one\n\ttwo", note="é" * 10_000, id="a" * 200)
+    assert (step.title, step.target) == ("日本 [see note]", "one\n\ttwo")
+
+
+def test_a_step_of_other_things_is_refused(root: Step) -> None:
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"recipe": None}, "recipe is None, expected a Recipe"),
+        ({"network": [Conv(10)]}, r"network is \[Conv\(.*\], expected a Network"),
+        ({"parent": "Plain"}, "parent is 'Plain', expected a Step or None"),
+        ({"parent": True}, "parent is True, expected a Step or None"),
+    ]
+    for values, message in refused:
+        with pytest.raises(SpecError, match=f"^step 'Other': {message}$"):
+            Step(**{"title": "Other", "network": root.network, **values})
+
+
+def test_what_cannot_be_trained_is_no_step() -> None:
+    with pytest.raises(SpecError, match=r"^step 'Idle': its network has no parameters, expected some to train$"):
+        Step("Idle", Network([GlobalAvgPool()], (10, 3, 3)))
+    with pytest.raises(
+        SpecError, match=r"^step 'One': batch_size is 1, expected at least 2: the norm of Conv\(.*\) sees one value"
+    ):
+        Step("One", Network([Conv(10, kernel=28), GlobalAvgPool()]), Recipe(batch_size=1))
+
+
 # Ladders
 
 
@@ -148,6 +207,11 @@ def test_a_ladder_of_other_things_is_refused(root: Step) -> None:
         Ladder("a/b", Budget(10_000, 15, 0.99), [root])
     with pytest.raises(SpecError, match=r"^ladder 'x': budget is 10000, expected Budget\(...\)$"):
         Ladder("x", 10_000, [root])  # type: ignore[arg-type]
+    for steps in (None, 5, "plain", {root}, (step for step in [root])):
+        with pytest.raises(SpecError, match=r"^ladder 'x': steps is .*, expected a list of steps$"):
+            Ladder("x", Budget(10_000, 15, 0.99), steps)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"^ladder: name is None, expected text \(str\)$"):
+        Ladder(None, Budget(10_000, 15, 0.99), [root])  # type: ignore[arg-type]
     with pytest.raises(SpecError, match=r"^ladder 'x' holds 'plain', expected a Step$"):
         Ladder("x", Budget(10_000, 15, 0.99), ["plain"])  # type: ignore[list-item]
 

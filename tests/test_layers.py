@@ -1,13 +1,23 @@
 """Layers and networks as values."""
 
+import ast
+from pathlib import Path
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stepladder
 from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, SpecError, ladders
 from stepladder.spec import Layer
 
 HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
+SOURCE = Path(stepladder.__file__).parent
+
+
+class Other(Conv):
+    """A kind that no engine has met."""
 
 
 @pytest.mark.parametrize(
@@ -32,6 +42,11 @@ HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
         (Residual, {"layers": 0}, "Residual(layers=0, activation='relu'): layers is 0, expected a whole number of at least 1"),
         (Residual, {"layers": 1, "activation": "gelu"}, "activation is 'gelu', expected one of 'relu', None"),
         (Excite, {"layers": 1}, "Excite(layers=1): layers is 1, expected a whole number of at least 2"),
+        (BlurPool, {"kernel": 65}, "BlurPool(kernel=65, stride=2): kernel is 65, expected a whole number of at most 63"),
+        (Conv, {"channels": 10**30}, "expected a whole number of at most 1,000,000"),
+        (Conv, {"channels": 4, "kernel": 10**7}, "kernel is 10000000, expected a whole number of at most 1,000,000"),
+        (Conv, {"channels": 10**5_000}, "<Conv>: channels is <int>, expected a whole number of at most 1,000,000"),
+        (Conv, {"channels": 4, "norm": ["batch"]}, "norm is ['batch'], expected one of 'batch', None"),
         (Linear, {"features": 0}, "Linear(features=0, bias=True, activation=None): features is 0, expected a whole number"),
         (Linear, {"features": 10, "activation": "tanh"}, "activation is 'tanh', expected one of 'relu', None"),
     ],
@@ -40,7 +55,7 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
     with pytest.raises(SpecError) as refused:
         layer(**values)
     assert message in str(refused.value)
-    assert str(refused.value).startswith(f"{layer.__name__}(")
+    assert str(refused.value).startswith((f"{layer.__name__}(", "<Conv>"))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +82,15 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
         ([Conv(4), GlobalAvgPool()], "GlobalAvgPool(): the network ends in 4 numbers, expected one for each of 10 classes"),
         ([Conv(10)], "the network ends in 10 x 26 x 26 numbers, expected one for each of 10 classes"),
         ([], "Network: it has no layers"),
+        (None, "Network: layers is None, expected a list of layers"),
+        ("Conv", "Network: layers is 'Conv', expected a list of layers"),
+        ({Flatten()}, "Network: layers is {Flatten()}, expected a list of layers"),
+        (5, "Network: layers is 5, expected a list of layers"),
+        ((layer for layer in HEAD), "Network: layers is <generator object"),
+        ([Conv(4, kernel=1, padding=10_000), *HEAD], "it makes 4 x 20028 x 20028 numbers of an image, expected at most 67,108,864"),
+        ([Flatten(), Linear(1_000_000), Linear(1_000_000), Linear(10)], "Network: it has 1,000,796,000,010 parameters, expected at "
+         "most 2,147,483,648"),
+        ([Other(10), GlobalAvgPool()], "layer 1 is Other(channels=10, kernel=3, "),
         ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, AvgPool, BlurPool, GlobalAvgPool, Flatten, "
          "Linear, Residual, Excite"),
     ],
@@ -77,10 +101,36 @@ def test_a_network_that_does_not_fit_is_refused_with_the_layer_named(layers: lis
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("image", [(28, 28), (1, 28, 0), (1, 28.0, 28)])
+@pytest.mark.parametrize("image", [(28, 28), (1, 28, 0), (1, 28.0, 28), (True, 28, 28), None, 28, "1x1", {1, 28}, ("1", 28, 28)])
 def test_an_input_that_is_no_image_is_refused(image: tuple[int, int, int]) -> None:
-    with pytest.raises(SpecError, match=r"Network: input is .*, expected three whole numbers: channels, height, width"):
+    with pytest.raises(
+        SpecError, match=r"Network: input is .*, expected (a list of )?three whole numbers: channels, height, width"
+    ):
         Network(HEAD, input=image)
+
+
+def test_an_input_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"input is \(1000000, 1000000, 1000000\), expected at most 67,108,864 numbers an image"):
+        Network(HEAD, input=(1_000_000,) * 3)
+
+
+def test_a_network_tells_the_norm_that_one_image_is_too_few_for() -> None:
+    lone = Conv(10, kernel=28)
+    assert Network([lone, GlobalAvgPool()]).point_norm == lone
+    for network in ([Conv(10, kernel=28, norm=None), GlobalAvgPool()], [Conv(10, kernel=27), GlobalAvgPool()]):
+        assert Network(network).point_norm is None  # type: ignore[arg-type]
+
+
+def test_a_layer_kind_is_known_in_four_files() -> None:
+    named: dict[str, set[str]] = {kind.__name__: set() for kind in get_args(Layer)}
+    for path in SOURCE.rglob("*.py"):
+        if path.parent.name != "ladders":
+            names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+            names |= {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.alias | ast.ClassDef)}
+            for kind in named.keys() & names:
+                named[kind].add(path.relative_to(SOURCE).as_posix())
+    files = {"__init__.py", "engine/kernels.py", "engine/plain.py", "spec/layers.py"}
+    assert named == dict.fromkeys(named, files)
 
 
 def test_one_class_is_refused() -> None:

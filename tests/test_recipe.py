@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from stepladder import EMA, AdamW, Affine, Cosine, Erasing, LinearDecay, OneCycle, Recipe, SpecError, StepLR
@@ -27,13 +28,22 @@ from stepladder import EMA, AdamW, Affine, Cosine, Erasing, LinearDecay, OneCycl
         ({"erasing": Affine(shift=1)}, "expected Erasing(...) or None"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1, expected a number from 0.0 to below 1000.0"),
         ({"label_smoothing": 1}, "label_smoothing is 1, expected a number from 0.0 to below 1.0"),
+        ({"learning_rate": 1e300}, "learning_rate is 1e+300, expected a number from 0.0 to below 1000.0"),
+        ({"learning_rate": np.float32(0.5)}, "learning_rate is np.float32(0.5), expected a number"),
+        ({"weight_decay": 10**30}, "expected a number from 0.0 to below 1000.0"),
+        ({"momentum": 10**5_000}, "momentum is <int>, expected a number from 0.0 to below 1.0"),
+        ({"epochs": 10**30}, "expected a whole number of at most 1,000,000"),
+        ({"batch_size": 1_000_001}, "batch_size is 1000001, expected a whole number of at most 1,000,000"),
+        ({"schedule": StepLR(1, 2.0), "epochs": 1_000_000}, "Recipe: StepLR(every=1, factor=2.0) takes a learning rate of 0.01 to "
+         "1000.0 or more in 1,000,000 epochs, expected less"),
+        ({"schedule": StepLR(1, 999.0), "epochs": 106, "learning_rate": 1e-320}, "expected less"),
         ({"nesterov": 1}, "nesterov is 1, expected one of True, False"),
         (
             {"nesterov": True, "momentum": 0},
             "Recipe: nesterov is True and momentum 0, expected a momentum above 0 to look ahead with",
         ),
     ],
-)
+)  # fmt: skip
 def test_a_recipe_that_cannot_be_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError) as refused:
         replace(Recipe(), **values)  # type: ignore[arg-type] # what mypy would refuse must be refused here too
@@ -62,6 +72,12 @@ def test_a_recipe_that_cannot_be_is_refused(values: dict[str, object], message: 
         (AdamW, {"beta1": 1}, "beta1 is 1, expected a number from 0.0 to below 1.0"),
         (AdamW, {"beta2": -1}, "beta2 is -1, expected a number from 0.0 to below 1.0"),
         (AdamW, {"epsilon": -1e-8}, "epsilon is -1e-08, expected a number from 0.0"),
+        (AdamW, {"epsilon": 0}, "epsilon is 0, expected a number above 0 and below 1.0"),
+        (AdamW, {"epsilon": 1e-300}, "epsilon is 1e-300, expected a number above 0 and below 1.0"),
+        (StepLR, {"every": 6, "factor": float("inf")}, "factor is inf, expected a number from 0.0 to below 1000.0"),
+        (OneCycle, {"peak": 1e300}, "peak is 1e+300, expected a number from 0.0 to below 1000.0"),
+        (Affine, {"shift": 1e300}, "shift is 1e+300, expected a number from 0.0 to below 10000.0"),
+        (Erasing, {"area": {0.1, 0.2}}, "expected a list of two shares of the image"),
         (EMA, {"decay": 0}, "averages nothing: expected a decay above 0 and below 1"),
         (EMA, {"decay": 1}, "decay is 1, expected a number from 0.0 to below 1.0"),
         (Erasing, {"probability": 0}, "probability is 0, expected a share above 0 and up to 1"),
@@ -78,6 +94,12 @@ def test_a_value_of_a_recipe_that_cannot_be_is_refused(kind: type, values: dict[
         kind(**values)
     assert str(refused.value).startswith(f"{kind.__name__}(")
     assert message in str(refused.value)
+
+
+def test_a_number_of_numpys_becomes_one_of_pythons() -> None:
+    recipe = Recipe(learning_rate=np.float64(0.5), augmentation=Affine(rotate=np.float64(15)), erasing=Erasing(np.float64(0.5)))
+    assert recipe == Recipe(learning_rate=0.5, augmentation=Affine(rotate=15), erasing=Erasing(0.5))
+    assert "np" not in repr(recipe)
 
 
 def test_areas_given_as_a_list_are_those_of_a_tuple() -> None:

@@ -87,6 +87,21 @@ def test_a_warm_up_of_one_batch_begins_at_the_peak() -> None:
     assert rates(Recipe(epochs=1, schedule=OneCycle(0.2, warmup=0.1, end=0)), 10)[0] == 0.2
 
 
+@given(
+    kind=st.sampled_from([OneCycle, Cosine, LinearDecay]),
+    warmup=st.sampled_from([0, 0.5, 1 - 2**-53, 1 - 2**-52, 5e-324]) | st.floats(0, 1, exclude_max=True),
+    epoch_batches=st.integers(1, 300) | st.sampled_from([2**20 + 1, 2**30 - 1, 10**9]),
+    epochs=st.sampled_from([1, 2, 3]),
+)
+def test_any_warm_up_that_is_accepted_has_a_rate_for_every_batch(
+    kind: type, warmup: float, epoch_batches: int, epochs: int
+) -> None:
+    recipe = Recipe(epochs=epochs, schedule=kind(0.1, warmup) if kind is OneCycle else kind(warmup))
+    batches = epochs * epoch_batches
+    for batch in {0, min(1, batches - 1), batches // 2, max(0, batches - 2), batches - 1}:
+        assert 0 <= recipe.rate(batch, epoch_batches) <= 0.1
+
+
 # Cosine and LinearDecay
 
 

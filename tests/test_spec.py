@@ -1,12 +1,15 @@
 """What all values of the language have in common, and the example that is its contract."""
 
+import copy
 import json
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from conftest import networks
 from hypothesis import given
+from hypothesis import strategies as st
+from values import VALUES, drawn
 
 from stepladder import (
     EMA,
@@ -24,13 +27,14 @@ from stepladder import (
     Network,
     OneCycle,
     Recipe,
+    SpecError,
     Step,
     StepLR,
     ladders,
 )
 from stepladder.data import MNIST_DIGEST
 from stepladder.records import fingerprint
-from stepladder.spec import Change, Layer, to_data
+from stepladder.spec import Change, Layer, from_data, to_data
 
 HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
 
@@ -171,6 +175,93 @@ def test_data_is_the_same_for_15_and_15_0() -> None:
 def test_data_survives_json_and_differs_where_networks_differ(network: Network) -> None:
     assert json.loads(json.dumps(to_data(network))) == to_data(network)
     assert to_data(Network([Conv(network.input[0], kernel=1), *network.layers], network.input, 3)) != to_data(network)
+
+
+@pytest.mark.parametrize("kind", VALUES, ids=lambda kind: kind.__name__)
+def test_values_of_every_kind_are_read_back_from_their_data(kind: type) -> None:
+    @drawn(50)
+    @given(VALUES[kind])
+    def read_back(value: object) -> None:
+        data = to_data(value)
+        for found in (data, json.loads(json.dumps(data, allow_nan=False))):
+            assert from_data(found) == value
+            assert type(from_data(found)) is kind
+            assert to_data(from_data(found)) == data
+
+    read_back()
+
+
+@given(st.sampled_from(sorted(ladders.names())))
+def test_what_a_ladder_says_is_read_back(name: str) -> None:
+    ladder = ladders.load(name)
+    for value in (ladder.budget, *(step.network for step in ladder.steps), *(step.recipe for step in ladder.steps)):
+        assert from_data(to_data(value)) == value
+
+
+def test_a_field_that_data_has_not_is_off_and_not_its_default() -> None:
+    assert from_data({"type": "Conv", "channels": 4, "kernel": 3, "stride": 1, "groups": 1}) == Conv(4, norm=None, activation=None)
+    assert from_data({"type": "Recipe", "epochs": 14, "batch_size": 128, "learning_rate": 0.01}) == Recipe(momentum=0)
+    assert from_data({"type": "MaxPool", "kernel": 2}) == MaxPool(2)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (None, "found None, expected a spec value as data: an object with a type"),
+        ([1], "found [1], expected a spec value as data: an object with a type"),
+        ({}, "found an object of type None, expected one of Network, Recipe, Budget, Conv, "),
+        ({"type": "Dense"}, "found an object of type 'Dense', expected one of Network, "),
+        ({"type": ["Conv"]}, "found an object of type ['Conv'], expected one of Network, "),
+        ({"type": "Step", "title": "Plain"}, "found an object of type 'Step', expected one of Network, "),
+        ({"type": "EMA", "decay": 0.9, "start": 3}, "EMA has no field 'start', expected decay"),
+        ({"type": "Flatten", "start": 3}, "Flatten has no field 'start', expected none"),
+        ({"type": "Network", "classes": 10}, "Network: found no layers, expected a list"),
+        ({"type": "Network", "layers": "Conv", "input": [1, 28, 28]}, "Network: layers is 'Conv', expected a list of layers"),
+        ({"type": "Network", "layers": [{"type": "Recipe"}]}, "epochs is 0, expected a whole number of at least 1"),
+        ({"type": "Network", "layers": [[]], "input": [1, 1, 1], "classes": 2}, "layer 1 is [], expected one of Conv, "),
+        ({"type": "Linear", "features": "10"}, "features is '10', expected a whole number of at least 1"),
+        ({"type": "Linear"}, "features is 0, expected a whole number of at least 1"),
+        ({"type": "EMA", "decay": {"type": "EMA", "decay": {"type": "EMA"}}},
+         "found objects within one another 3 deep, expected at most 2"),
+        ({"type": "EMA", "decay": float("nan")}, "decay is nan, expected a number from 0.0 to below 1.0"),
+    ],
+)  # fmt: skip
+def test_data_that_is_no_value_is_refused_by_what_was_found_and_expected(data: object, message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        from_data(data)
+    assert message in str(refused.value)
+
+
+def chain(length: int) -> list[Step]:
+    """Steps each after the one before, of two learning rates in turn."""
+    steps = [Step("Plain", network=Network(HEAD))]
+    for number in range(length):
+        steps.append(steps[-1].then(f"Step {number}", learning_rate=0.1 / (2 - number % 2)))
+    return steps
+
+
+def test_chains_of_thousands_of_steps_are_compared_hashed_copied_and_sent() -> None:
+    steps, again = chain(2_000), chain(2_000)
+    ladder = Ladder("long", Budget(10_000, 15, 0.99), steps)
+    assert steps[-1] == again[-1]
+    assert hash(steps[-1]) == hash(again[-1])
+    again[5] = replace(again[5], note="another")
+    other = again[5]
+    for step in again[6:]:
+        other = replace(step, parent=other)
+    assert steps[-1] != other
+    assert steps[-1] != steps[-2] != 5
+    assert pickle.loads(pickle.dumps(steps[-1])) == copy.deepcopy(steps[-1]) == steps[-1]
+    copied = pickle.loads(pickle.dumps(ladder))
+    assert copied == ladder
+    assert all(copied.steps[place + 1].parent is copied.steps[place] for place in range(2_000))
+    assert repr(ladder).count("Step(") == len(ladder.with_epochs(3).steps) == 2_001
+
+
+def test_a_chain_is_unlike_one_that_begins_later() -> None:
+    steps = chain(3)
+    assert replace(steps[1], parent=None) != steps[1]
+    assert steps[1] != replace(steps[1], parent=None)
 
 
 def test_values_survive_pickling_and_stay_equal() -> None:

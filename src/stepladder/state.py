@@ -37,7 +37,9 @@ def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters, rate, decay = list(model.parameters()), recipe.learning_rate, recipe.weight_decay
     match recipe.optimizer:
         case AdamW(beta1, beta2, epsilon):
-            return torch.optim.AdamW(parameters, rate, (beta1, beta2), epsilon, decay, fused=True)
+            return torch.optim.AdamW(
+                parameters, rate, (float(beta1), float(beta2)), epsilon, decay, fused=True
+            )  # it takes no int 0
         case None:
             return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, nesterov=recipe.nesterov, fused=True)
 

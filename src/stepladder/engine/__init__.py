@@ -6,7 +6,7 @@ stream, and returns a torch module from float batches (n, channels, height, widt
 `batch(images, chosen, maps, mean, std)` makes such batches. This module itself imports no torch, but to look for a GPU.
 """
 
-from stepladder.engine.kernels import kernels
+from stepladder.engine.kernels import lower
 from stepladder.spec import Network, UserError, shown
 
 NUMERICS = {"native": 2, "torch": 1}
@@ -46,7 +46,7 @@ def refusal(network: Network, engine: str) -> str | None:
     """Why an engine cannot train a network, naming the layer; None where it can. (engine="torch" can train all there are.)"""
     try:
         if engine == "native":
-            kernels(network)
+            lower(network)
     except UserError as error:
         return str(error)
     return None

@@ -40,7 +40,7 @@ class Kernel(NamedTuple):
     weights: str | None = None
 
 
-def kernels(network: Network, dropout: float = 0.0) -> list[Kernel]:
+def lower(network: Network, dropout: float = 0.0) -> list[Kernel]:
     """The kernels of a network; raises UserError for a layer that the native engine cannot do."""
     found: list[Kernel] = []
     shapes = network.shapes()

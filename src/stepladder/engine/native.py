@@ -9,16 +9,14 @@ import os
 from collections import OrderedDict
 from functools import cache
 from itertools import accumulate
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from stepladder.engine import plain
-from stepladder.engine.kernels import Kernel, kernels
+from stepladder.engine.kernels import Kernel, lower
 from stepladder.spec import Network, UserError
-from stepladder.spec.layers import Conv
 
 
 class EngineError(UserError):
@@ -103,9 +101,9 @@ class Native(nn.Sequential):
         self.network, self.dropout, self.generator = network, dropout, generator
         self.threads = threads()
         self.passes = 0
-        self.slots = _slots(self, kernels(network))
+        self.slots = _slots(self, lower(network))
         self.places = _places(list(self.parameters()))
-        self._engine: Any = extension().Engine(_compiled(kernels(network, dropout)), isa(), _workers(self.threads))
+        self._engine: Any = extension().Engine(_compiled(lower(network, dropout)), isa(), _workers(self.threads))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_engine": None}
@@ -113,7 +111,7 @@ class Native(nn.Sequential):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy has an engine of its own."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._engine = extension().Engine(_compiled(kernels(self.network, self.dropout)), isa(), _workers(self.threads))
+        self._engine = extension().Engine(_compiled(lower(self.network, self.dropout)), isa(), _workers(self.threads))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of a float32 batch (n, channels, height, width)."""
@@ -138,11 +136,8 @@ class Native(nn.Sequential):
 
     def _check_statistics(self, images: int) -> None:
         """Raise ValueError as torch does where a batch's statistics would be those of one value."""
-        if images > 1:
-            return
-        for layer, shape in zip(self.network.layers, self.network.shapes()[1:], strict=True):
-            if isinstance(layer, Conv) and layer.norm == "batch" and prod(shape[1:]) == 1:
-                raise ValueError(f"{layer}: expected more than one value a channel when training, got one image of 1 x 1")
+        if images == 1 and (layer := self.network.point_norm):
+            raise ValueError(f"{layer}: expected more than one value a channel when training, got one image of 1 x 1")
 
 
 class _Pass(torch.autograd.Function):

@@ -136,11 +136,13 @@ def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: float, std:
 
 
 def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
-    relu = [("relu", nn.ReLU(inplace=True))]
+    norm, activation = getattr(layer, "norm", None), getattr(layer, "activation", None)
+    if norm not in ("batch", None) or activation not in ("relu", None):
+        raise UserError(f"{layer}: no torch module is known for its norm or activation")
+    relu = [("relu", nn.ReLU(inplace=True))] if activation else []
     if isinstance(layer, Conv):
         conv = nn.Conv2d(before[0], layer.channels, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias)
-        norm = [("norm", nn.BatchNorm2d(layer.channels))] if layer.norm == "batch" else []
-        return [("conv", conv), *norm, *(relu if layer.activation == "relu" else [])]
+        return [("conv", conv), *([("norm", nn.BatchNorm2d(layer.channels))] if norm else []), *relu]
     if isinstance(layer, MaxPool):
         return [("pool", nn.MaxPool2d(layer.kernel, layer.step, layer.padding))]
     if isinstance(layer, AvgPool):
@@ -148,14 +150,13 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
     if isinstance(layer, BlurPool):
         return [("blur", Blur(before[0], layer.weights, layer.stride))]
     if isinstance(layer, Residual):
-        return [("sum", Sum()), *(relu if layer.activation == "relu" else [])]
+        return [("sum", Sum()), *relu]
     if isinstance(layer, Excite):
         return [("scale", Scale())]
     if isinstance(layer, GlobalAvgPool):
         return [("average", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
     if isinstance(layer, Linear):
-        linear = nn.Linear(prod(before), layer.features, bias=layer.bias)
-        return [("linear", linear), *(relu if layer.activation == "relu" else [])]
+        return [("linear", nn.Linear(prod(before), layer.features, bias=layer.bias)), *relu]
     if isinstance(layer, Flatten):
         return [("flatten", nn.Flatten())]
     raise UserError(f"{layer}: no torch module is known for it")

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepladder.spec.check import SpecError, sequence, share, shown, text, whole
 from stepladder.spec.network import MOST_PARAMETERS
-from stepladder.spec.step import SHORT, Row, Step, flat, no_folder, unflat
+from stepladder.spec.step import SHORT, Row, Step, flat, no_folder, own, unflat
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Budget:
         return [(name, value, limit) for name, value, limit in costs if value > limit]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ladder:
     """A tree of steps, each after its parent, under one budget."""
 
@@ -77,6 +77,12 @@ class Ladder:
             seen[step.id] = step
         if not any(step.kept for step in self.steps):
             raise SpecError(f"ladder {self.name!r} has no step that is kept")
+
+    def __eq__(self, other: object) -> bool:
+        return _rungs(self) == _rungs(other) if isinstance(other, Ladder) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(_rungs(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _ladder, (self.name, self.budget, *flat(self.steps))
@@ -110,6 +116,12 @@ class Ladder:
             parent = made[step.parent.id] if step.parent else None
             made[step.id] = replace(step, recipe=replace(step.recipe, epochs=epochs), parent=parent)
         return replace(self, steps=tuple(made.values()))
+
+
+def _rungs(ladder: Ladder) -> tuple[Any, ...]:
+    """All that a ladder says: a parent's id stands for the parent, which is among its steps."""
+    rungs = tuple((own(step), step.parent.id if step.parent else None) for step in ladder.steps)
+    return ladder.name, ladder.budget, rungs
 
 
 def _ladder(name: str, budget: Budget, rows: list[Row], places: list[int]) -> "Ladder":

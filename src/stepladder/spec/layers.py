@@ -366,6 +366,9 @@ class Excite:
 Join = Residual | Excite
 """Layers that have a second input: what entered an earlier layer."""
 
+Convolution = Conv
+"""Layers that may have a norm, and that dropout follows where they are activated."""
+
 Pooling = MaxPool | AvgPool | BlurPool
 """Layers that belong to the convolution they follow: its dropout comes after them."""
 

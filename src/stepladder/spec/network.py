@@ -6,7 +6,7 @@ from math import prod
 from typing import get_args
 
 from stepladder.spec.check import SpecError, sequence, shown, whole
-from stepladder.spec.layers import Conv, Join, Layer, Pooling, Shape, written
+from stepladder.spec.layers import Convolution, Join, Layer, Pooling, Shape, written
 
 MOST_PARAMETERS = 2**31
 MOST_VALUES = 2**26
@@ -59,11 +59,13 @@ class Network:
         return sum(layer.parameters(shape) for layer, shape in zip(self.layers, self.shapes(), strict=False))
 
     @property
-    def smallest_batch(self) -> int:
-        """How many images a training batch holds at least: 2 where a batch norm would see one value of a channel else."""
-        single = (prod(shape[1:]) == 1 for shape in self.shapes()[1:])
-        norms = (isinstance(layer, Conv) and layer.norm == "batch" for layer in self.layers)
-        return 2 if any(one and norm for one, norm in zip(single, norms, strict=True)) else 1
+    def point_norm(self) -> Layer | None:
+        """The first layer whose batch norm sees one value of a channel in each image, which must not be trained on a batch of
+        one image: a single value has no deviation. None where there is none."""
+        for layer, shape in zip(self.layers, self.shapes()[1:], strict=True):
+            if isinstance(layer, Convolution) and layer.norm == "batch" and prod(shape[1:]) == 1:
+                return layer
+        return None
 
     def drops_after(self, number: int) -> bool:
         """Whether dropout follows layer `number`, counted from 0: an activated convolution, or the pooling directly after one."""
@@ -88,4 +90,4 @@ def _after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
 
 
 def _activated(layer: Layer) -> bool:
-    return isinstance(layer, Conv) and layer.activation is not None
+    return isinstance(layer, Convolution) and layer.activation is not None

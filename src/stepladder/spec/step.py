@@ -79,9 +79,9 @@ class Step:
         """Raise SpecError where network and recipe are fine, but not together, or have nothing to train."""
         if not self.network.parameters:
             raise SpecError(f"step {self.title!r}: its network has no parameters, expected some to train")
-        if self.recipe.batch_size < self.network.smallest_batch:
+        if self.recipe.batch_size == 1 and (layer := self.network.point_norm):
             raise SpecError(
-                f"step {self.title!r}: batch_size is 1, expected at least 2: its network has a batch norm of one value a channel"
+                f"step {self.title!r}: batch_size is 1, expected at least 2: the norm of {layer} sees one value a channel"
             )
 
     def _check_change(self, parent: "Step") -> None:
@@ -103,7 +103,7 @@ class Step:
             return NotImplemented
         mine, theirs = self, other
         while mine is not theirs:
-            if _own(mine) != _own(theirs):
+            if own(mine) != own(theirs):
                 return False
             if mine.parent is None or theirs.parent is None:
                 return mine.parent is theirs.parent
@@ -111,7 +111,7 @@ class Step:
         return True
 
     def __hash__(self) -> int:
-        return hash(_own(self))
+        return hash(own(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _step, flat([self])
@@ -156,7 +156,7 @@ def _differences(old: Step, new: Step) -> list[Change]:
 _Own = tuple[str, Network, Recipe, str, str, str, bool]
 
 
-def _own(step: Step) -> _Own:
+def own(step: Step) -> _Own:
     """A step's fields but its parent."""
     return step.title, step.network, step.recipe, step.target, step.note, step.id, step.kept
 
@@ -176,15 +176,15 @@ def flat(steps: Sequence[Step]) -> tuple[list[Row], list[int]]:
         for each in reversed(line):
             if id(each) not in places:
                 places[id(each)] = len(rows)
-                rows.append((_own(each), None if each.parent is None else places[id(each.parent)]))
+                rows.append((own(each), None if each.parent is None else places[id(each.parent)]))
     return rows, [places[id(step)] for step in steps]
 
 
 def unflat(rows: list[Row], places: list[int]) -> list[Step]:
     """The steps that `flat` was given."""
     made: list[Step] = []
-    for own, parent in rows:
-        made.append(Step(*own, None if parent is None else made[parent]))
+    for values, parent in rows:
+        made.append(Step(*values, None if parent is None else made[parent]))
     return [made[place] for place in places]
 
 
