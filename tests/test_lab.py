@@ -251,6 +251,11 @@ def test_what_cannot_be_is_said_before_anything_is_trained(lab: Lab, tmp_path: P
         own.run(even)
     with pytest.raises(DataError, match="the images are 1 x 28 x 28, the network expects 1 x 32 x 32"):
         own.run(large)
+    point = Step("Point", Network([Conv(10, kernel=28), GlobalAvgPool()]), Recipe(epochs=1, batch_size=1999))
+    with pytest.raises(
+        UserError, match=r"step point: the last of its batches of 1,999 has 1 of 2,000 images, .*choose another batch"
+    ):
+        replace(own, engine="torch").run(Ladder("point", replace(LADDER.budget, parameters=9_000), [point]))
     with pytest.raises(SpecError, match="breaks its budget: step plain has 9 epochs, the budget allows 5"):
         own.run(LADDER, epochs=9)
     with pytest.raises(SpecError, match="has no step 'z'"):

@@ -23,10 +23,11 @@ class Run(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A run that ended without a record, and why."""
+    """A run that ended without a record, and why; `system` where it is the operating system that refused something."""
 
     job: Job
     reason: str
+    system: bool = False
 
 
 class Progress(NamedTuple):
@@ -65,8 +66,8 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
         done, pending = wait(pending, timeout=poll)
         for future in [future for future in futures if future in done]:
             job = futures[future]
-            if reason := _failure(future):
-                failures.append(Failure(job, reason))
+            if error := future.exception():
+                failures.append(Failure(job, _reason(error), isinstance(error, OSError)))
             else:
                 record = records.read(future.result())
                 recorded.append(Run(job, record.history, record.status))
@@ -87,10 +88,11 @@ def _train(job: Job) -> Path:
     return train(job)
 
 
-def _failure(future: Future[Path]) -> str | None:
-    error = future.exception()
+def _reason(error: BaseException) -> str:
     if isinstance(error, BrokenProcessPool):
         return "its worker process was killed or died (out of memory?)"
     if isinstance(error, UserError):
         return str(error)
-    return f"{type(error).__name__}: {error}" if error else None
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"

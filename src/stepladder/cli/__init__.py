@@ -159,7 +159,8 @@ def run(
         if record.seed < seeds:
             where = f"epoch {len(record.history) + 1}"
             print(f"{name} seed {record.seed} diverged: its loss was not finite in {where}.", file=sys.stderr)
-    _report(result, force)
+    if not result.hint:
+        _report(result, force)
     _tell(result)
     if not any(record.status == "finished" for name in chosen for record in result.arms[name].records):
         raise typer.Exit(1)
@@ -269,11 +270,12 @@ def _report(result: "Result", force: bool) -> Path:
 
 
 def _tell(result: "Result") -> None:
-    """Print what went wrong with runs, and where there are others; exit with 1 where something did."""
-    for sentence in (*result.problems, *([result.hint] if result.hint else [])):
+    """Print what went wrong with runs, and where there are others; exit with 1 where something did, with 2 where it is the
+    operating system that refused all."""
+    for sentence in (*result.problems, *([result.hint] if result.hint and not result.failures else [])):
         print(sentence, file=sys.stderr)
     if result.problems:
-        raise typer.Exit(1)
+        raise typer.Exit(2 if result.failures and all(failure.system for failure in result.failures) else 1)
 
 
 def _step_data(step: Step) -> dict[str, object]:

@@ -126,7 +126,14 @@ class Lab:
         for step in steps:
             if reason := engine.refusal(step.network, self.setup.engine):
                 raise UserError(f"step {step.id}: {reason}")
-            check_fits(self.setup.dataset(step.network.classes), step.network.input)
+            dataset = self.setup.dataset(step.network.classes)
+            check_fits(dataset, step.network.input)
+            images, batch = len(dataset.train_images), step.recipe.batch_size
+            if images % batch == 1 and (layer := step.network.point_norm):
+                raise UserError(
+                    f"step {step.id}: the last of its batches of {batch:,} has 1 of {images:,} images, and {layer} "
+                    "cannot take statistics of one value a channel: choose another batch size"
+                )
 
 
 def _of(ladder: Ladder, epochs: int | None) -> Ladder:

@@ -180,7 +180,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def _step_folders(runs: Path, fingerprint: str) -> list[Path]:
-    return sorted(folder for folder in runs.glob(f"*-{fingerprint}") if folder.is_dir())
+    try:  # not by glob, for which a folder that may not be read is an empty one
+        return sorted(folder for folder in runs.iterdir() if folder.name.endswith(f"-{fingerprint}") and folder.is_dir())
+    except FileNotFoundError:
+        return []
 
 
 def _lock_file(runs: Path, fingerprint: str, seed: int) -> Path:
