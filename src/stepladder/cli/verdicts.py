@@ -26,9 +26,7 @@ def comparison(ladder: Ladder, step: Step, other: Step, setup: Setup) -> dict[st
     return compared(ladder, step, other, arms, setup.dataset(step.network.classes).test_labels)
 
 
-def compared(
-    ladder: Ladder, step: Step, other: Step, arms: Mapping[str, Arm], labels: NDArray[np.uint8]
-) -> dict[str, Any]:  # fmt: skip
+def compared(ladder: Ladder, step: Step, other: Step, arms: Mapping[str, Arm], labels: NDArray[np.uint8]) -> dict[str, Any]:
     """A comparison from the arms of the whole ladder."""
     effect = evidence.between(ladder, arms, labels, step, other)
     if effect is None:
