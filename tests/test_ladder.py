@@ -1,5 +1,6 @@
 """Steps, which change one concept, and the ladders they form."""
 
+import math
 from typing import Any
 
 import pytest
@@ -220,6 +221,33 @@ def test_a_ladder_of_other_things_is_refused(root: Step) -> None:
 def test_an_accuracy_that_is_no_fraction_is_refused(accuracy: float) -> None:
     with pytest.raises(SpecError, match=r"^Budget: accuracy is .*, expected a fraction above 0 and up to 1 \(0.994 is 99.4 %\)$"):
         Budget(10_000, 15, accuracy)
+
+
+@pytest.mark.parametrize("held", [0, 90, float("nan"), True, "90 %"])
+def test_a_share_that_must_hold_is_a_fraction(held: float) -> None:
+    with pytest.raises(
+        SpecError, match=r"^Budget: held is .*, expected a fraction above 0 and up to 1 \(0.9: nine of ten seeds\)$"
+    ):
+        Budget(10_000, 15, 0.994, held=held)
+    assert Budget(10_000, 15, 0.994).held == 0.9
+    assert Budget(10_000, 15, 0.994, held=1).held == 1
+
+
+def test_the_default_share_is_no_harder_with_more_seeds() -> None:
+    # the figures of Budget's docstring: seeds that hold at a true rate pass where at least so many of them do
+    for rate, share, n, passes in (
+        (0.97, 1.0, 10, 0.74), (0.97, 1.0, 50, 0.22), (0.97, 0.9, 10, 0.97), (0.97, 0.9, 50, 0.996),
+        (0.7, 0.9, 10, 0.15), (0.7, 0.9, 50, 0.001),
+    ):  # fmt: skip
+        least = math.ceil(share * n - 1e-9)
+        found = sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(least, n + 1))
+        assert found == pytest.approx(passes, abs=0.005 if passes < 0.99 else 0.0005)
+
+
+def test_a_budget_names_what_a_step_has_too_much_of() -> None:
+    step = ladders.load("mnist").step("A1")
+    assert Budget(10_000, 15, 0.994).exceeded(step) == []
+    assert Budget(9_000, 13, 0.994).exceeded(step) == [("parameters", 9_060, 9_000), ("epochs", 14, 13)]
 
 
 @pytest.mark.parametrize("field", ["parameters", "epochs", "hold"])

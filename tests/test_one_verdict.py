@@ -53,16 +53,16 @@ OPPOSITE = {"helps": "hurts", "hurts": "helps"}
 def climbs(draw: st.DrawFn) -> tuple[Ladder, dict[str, Arm]]:
     """A ladder of four steps, one of them not kept, and runs of all kinds: none, one, several, diverged, too short, over the
     budget, without an effect on the weights."""
-    epochs = draw(st.sampled_from([2, 6]))
+    epochs = draw(st.sampled_from([6, 6, 6, 2]))
     root = Step("Root", BIG)
     small = root.then("Small [of [/two]]", network=SMALL, id="small")
     dropout = small.then("Dropout", dropout=0.05)
     turned = small.then("Turned", augmentation=Affine(rotate=10), kept=False)
     budget = Budget(
-        parameters=draw(st.sampled_from([10_000, 9_000, 9_000, 7_000])),
-        epochs=draw(st.sampled_from([15, 15, 5])),
+        parameters=draw(st.sampled_from([10_000, 10_000, 10_000, 9_000, 7_000])),
+        epochs=draw(st.sampled_from([15, 15, 15, 15, 5])),
         accuracy=0.994,
-        hold=draw(st.sampled_from([1, 2, 2, 3])),
+        hold=draw(st.sampled_from([2, 2, 1, 3])),
         held=draw(st.sampled_from([0.5, 0.9, 1.0])),
     )
     ladder = Ladder("drawn", budget, [root, small, dropout, turned]).with_epochs(epochs)
@@ -70,7 +70,7 @@ def climbs(draw: st.DrawFn) -> tuple[Ladder, dict[str, Arm]]:
     arms: dict[str, Arm] = {}
     for step in ladder.steps:
         dead = step.parent is not None and bool(tests[step.parent.id]) and draw(st.integers(0, 3)) == 3
-        lost = [] if dead else draw(st.sampled_from([[], [], [0], [1, 2], list(range(9))]))
+        lost = [] if dead else draw(st.sampled_from([[], [], [], [], [0], [1, 2], list(range(9))]))
         tests[step.id] = dict(tests[step.parent.id]) if dead and step.parent else draw(_histories(epochs, lost))
         if dead and step.parent:
             lost = [record.seed for record in arms[step.parent.id].records if record.status == "diverged"]
@@ -82,11 +82,11 @@ def climbs(draw: st.DrawFn) -> tuple[Ladder, dict[str, Arm]]:
 @st.composite
 def _histories(draw: st.DrawFn, epochs: int, lost: list[int]) -> dict[int, list[float]]:
     """Test accuracies by seed, in whole images: near the target or not, with epochs below it before the last or not."""
-    middle = draw(st.sampled_from([9_900, 9_935, 9_942, 9_955]))
-    spread = draw(st.sampled_from([0, 2, 8]))
-    dips = draw(st.sampled_from([0, 20]))
+    middle = draw(st.sampled_from([9_955, 9_955, 9_942, 9_935, 9_900]))
+    spread = draw(st.sampled_from([3, 3, 8, 0]))
+    dips = draw(st.sampled_from([0, 0, 20]))
     found = {}
-    for seed in range(draw(st.sampled_from([0, 1, 2, 3, 7, 9]))):
+    for seed in range(draw(st.sampled_from([9, 9, 9, 7, 3, 1, 0]))):
         last = middle + draw(st.integers(-spread, spread))
         history = [9_700, *([last - dips] * (epochs - 2)), last]
         found[seed] = [correct / 10_000 for correct in (history[: draw(st.integers(0, 1))] if seed in lost else history)]
@@ -115,7 +115,7 @@ def rows(table: str, ladder: Ladder) -> dict[str, str]:
     return {step.id: found[step.id] for step in ladder.steps}
 
 
-@settings(max_examples=25, phases=[Phase.generate])  # to shrink an example would take minutes
+@settings(max_examples=16, phases=[Phase.generate])  # to shrink an example would take minutes
 @given(climbs())
 def test_every_judgement_is_said_alike_wherever_it_is_said(climb: tuple[Ladder, dict[str, Arm]]) -> None:
     ladder, arms = climb
@@ -217,18 +217,14 @@ def assert_outcome(ladder: Ladder, checked: dict[str, Any]) -> None:
     assert outcome == "failed" or last in checked["words"]
 
 
-@settings(max_examples=150, phases=[Phase.generate])
-@given(climbs())
-def test_the_drawn_evidence_has_every_verdict(climb: tuple[Ladder, dict[str, Arm]]) -> None:
-    ladder, arms = climb
-    for found in gather(ladder, arms, LABELS).values():
-        SEEN.add(found.target.verdict)
-        if found.effect:
-            SEEN.add(found.effect.verdict)
+def test_the_drawn_evidence_has_every_verdict() -> None:
+    seen: set[str] = set()
 
+    @settings(max_examples=80, phases=[Phase.generate])
+    @given(climbs())
+    def draw(climb: tuple[Ladder, dict[str, Arm]]) -> None:
+        for found in gather(*climb, LABELS).values():
+            seen.update([found.target.verdict, *([found.effect.verdict] if found.effect else [])])
 
-SEEN: set[str] = set()
-
-
-def test_every_verdict_was_drawn() -> None:
-    assert {*TARGETS, *EFFECTS} - SEEN == set()
+    draw()
+    assert {*TARGETS, *EFFECTS} - seen == set()

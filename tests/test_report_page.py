@@ -93,6 +93,18 @@ def test_what_an_author_writes_is_text(folder: Path) -> None:
     assert "Mind &lt;script&gt;alert(1)&lt;/script&gt; &amp; | pipes." in text
 
 
+def test_what_intervals_and_p_leave_out_is_said_once_in_the_page_and_in_markdown(folder: Path) -> None:
+    for name in ("report.html", "report.md"):
+        text = " ".join((folder / name).read_text().replace("\N{NO-BREAK SPACE}", " ").split())
+        assert text.count("that the 500 test images are but a sample adds 1.50 points to either side at 97.00 %") == 1
+        assert text.count("holds for a number of seeds planned beforehand and looked at once") == 1
+
+
+def test_a_share_of_seeds_has_its_bound_beside_it(folder: Path) -> None:
+    assert "2 of 4</b> held the target, at least 9\N{NO-BREAK SPACE}%" in (folder / "report.html").read_text()
+    assert "| 2 of 4, at least 9 % |" in (folder / "report.md").read_text()
+
+
 def test_a_step_that_is_not_kept_is_marked_in_the_overview_and_at_its_head(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     assert text.count("not kept") == 2

@@ -82,7 +82,7 @@ def against(parent: str, found: Effect | None) -> str:
     """The effect of the change and how sure it is."""
     if not found:
         return f"It has 0 finished seeds in common with {parent}, so what the change did is not measured."
-    if not found.live:
+    if found.verdict == "dead":
         of_all = "the one shared seed" if found.n == 1 else f"all {found.n} shared seeds"
         return f"The change is dead, it did nothing: for {of_all} the final weights are bit for bit those of {parent}."
     if found.mcnemar:
@@ -112,7 +112,7 @@ def _verdict(found: Effect) -> str:
         after = "" if found.p_equivalence_holm == found.p_equivalence else " after Holm"
         interval = f"90 % interval {point_range(found.low90, found.high90)}"
         return f"no difference above {size(MARGIN)} ({interval}, equivalence test {p_value(found.p_equivalence_holm)}{after})"
-    return _undecided(found)
+    return _undecided(found) if found.verdict == "undecided" else found.verdict
 
 
 def _undecided(found: Effect) -> str:

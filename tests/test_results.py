@@ -1,0 +1,53 @@
+"""The published results are what the present code makes of their figures, and the README says of them what they say."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from stepladder import ladders, report
+from stepladder.analysis import cells
+from stepladder.evidence import TargetVerdict, estimate, held, target
+from stepladder.page.html import html
+from stepladder.page.markdown import markdown
+
+ROOT = Path(__file__).parent.parent
+NAMES = sorted(path.stem for path in (ROOT / "results").glob("*.json"))
+FOUND: dict[str, dict[str, Any]] = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_published_report_is_what_the_present_code_writes(name: str) -> None:
+    found, ladder = FOUND[name], ladders.load(name)
+    assert found["schema"] == report.SCHEMA
+    assert markdown(found, ladder) == (ROOT / "results" / f"{name}.md").read_text()
+    images = np.zeros((found["images"], 28, 28), np.uint8)
+    assert f"<h1>{name}</h1>" in html(found, ladder, images)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_targets_are_judged_by_the_present_rules(name: str) -> None:
+    found, ladder = FOUND[name], ladders.load(name)
+    for data, step in zip(found["steps"], ladder.steps, strict=True):
+        histories = [[epoch["test_accuracy"] for epoch in data["history"][str(seed)]] for seed in data["seeds"]]
+        share = held(histories, ladder.budget.accuracy, ladder.budget.hold)
+        judged = target(step, ladder.budget, estimate([history[-1] for history in histories]), share, found["images"])
+        assert (data["target_verdict"], data["target_seeds"]) == (judged.verdict, judged.seeds)
+
+
+def test_the_tables_of_the_readme_have_the_verdicts_of_the_results() -> None:
+    readme = (ROOT / "README.md").read_text()
+    steps = {step["id"]: step for name in ("mnist-smallest", "mnist-8k", "mnist") for step in FOUND[name]["steps"]}
+    told = re.findall(r"^\| (\w+)(?:, not kept)?(?: \(after \w+\))? \|(.*)\|$", readme, flags=re.MULTILINE)
+    seen = set()
+    for name, rest in told:
+        columns = [column.strip() for column in rest.split(" | ")]
+        if name not in steps or not (effect := steps[name]["effect"]) or not re.match(r"[-+]\d", columns[-1]):
+            continue
+        seen.add(name)
+        assert columns[-1].split("), ", 1)[1] == cells.effect(effect), name
+        assert [column for column in columns if column in get_args(TargetVerdict)] in ([], [steps[name]["target_verdict"]]), name
+    assert seen == {name for name, step in steps.items() if step["effect"]}
