@@ -63,7 +63,7 @@ def test_list_names_the_built_in_ladder() -> None:
     assert "mnist" in stepladder("list").stdout
     (found,) = (ladder for ladder in json.loads(stepladder("list", "--json").stdout) if ladder["ladder"] == "mnist")
     assert found["steps"] == ["0", "A1", "A2", "A3", "A4", "B1", "B2", "B3", "B4"]
-    assert found["budget"] == {"parameters": 10_000, "epochs": 15, "accuracy": 0.994, "hold": 5}
+    assert found["budget"] == {"parameters": 10_000, "epochs": 15, "accuracy": 0.994, "hold": 5, "held": 0.9}
 
 
 def test_show_prints_a_step_s_layers_as_data() -> None:

@@ -607,15 +607,31 @@ with records.lock(Path(sys.argv[1])):
     waiting.join()
 
 
-def test_a_lock_leaves_nothing_where_the_records_are_and_goes_when_the_run_is_recorded(folder: Path) -> None:
+def test_a_lock_leaves_nothing(folder: Path) -> None:
     locks = folder.parent.parent / ".locks"
     with records.lock(folder):
         assert here(folder) == set()
-        assert len(os.listdir(locks)) == 1
-    with records.lock(folder):
-        records.write(folder, RECORD, b"weights", LOGITS)
+        assert os.listdir(locks) == [f"{FINGERPRINT}-3"]
     assert os.listdir(locks) == []
-    assert here(folder) == {"3"}
+
+
+def test_many_that_want_the_same_lock_have_it_one_at_a_time(tmp_path: Path) -> None:
+    inside, most = list[int](), list[int]()
+
+    def take(number: int) -> None:
+        for _ in range(20):
+            with records.alone(tmp_path, "report"):
+                inside.append(number)
+                most.append(len(inside))
+                inside.remove(number)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(most), max(most)) == (80, 1)
+    assert os.listdir(tmp_path / ".locks") == []
 
 
 def test_a_lock_holds_a_run_whatever_its_step_is_called(folder: Path) -> None:

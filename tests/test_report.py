@@ -184,6 +184,13 @@ def test_a_record_that_cannot_be_believed_is_set_aside_and_named(small_mnist: Pa
     assert reason.startswith(f"{file}: its bytes do not have the SHA-256")
 
 
+def test_what_a_killed_process_left_of_a_report_goes_with_the_next(setup: Setup, tmp_path: Path) -> None:
+    for name in ("report.html.tmp-11", "report.json.tmp-12", "mine.tmp-13"):
+        (tmp_path / name).write_text("half")
+    report.write(built(small_ladder(), setup), small_ladder(), setup, tmp_path)
+    assert [path.name for path in tmp_path.glob("*tmp*")] == ["mine.tmp-13"]
+
+
 def test_markdown_is_as_agreed(folder: Path) -> None:
     assert (folder / "report.md").read_text() == GOLDEN.read_text()
 

@@ -70,7 +70,7 @@ LINE = 140
 
 def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> list[Path]:
     """Write what `build` found as report.json, report.md, report.html and missed.json, each whole or not at all; returns
-    their paths."""
+    their paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
     images = setup.dataset(_classes(ladder)).test_images
     texts = {
         "report.json": text(found) + "\n",
@@ -202,7 +202,13 @@ def _data(value: Any, *names: str) -> dict[str, Any] | None:
 
 
 def _write(path: Path, content: str) -> Path:
+    for left in path.parent.glob(f"{path.name}.tmp-*"):  # by a process that was killed: only one writes at a time
+        left.unlink()
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return path

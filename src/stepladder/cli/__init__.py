@@ -6,7 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from io import TextIOWrapper
@@ -291,9 +291,4 @@ def _step_data(step: Step) -> dict[str, object]:
 
 
 def _ladder_data(ladder: Ladder) -> dict[str, object]:
-    budget = ladder.budget
-    return {
-        "ladder": ladder.name,
-        "steps": [step.id for step in ladder.steps],
-        "budget": {"parameters": budget.parameters, "epochs": budget.epochs, "accuracy": budget.accuracy, "hold": budget.hold},
-    }
+    return {"ladder": ladder.name, "steps": [step.id for step in ladder.steps], "budget": asdict(ladder.budget)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepladder import evidence, report
+from stepladder import evidence, records, report
 from stepladder.evidence import Arm, Effect, Evidence, Missed, Target
 from stepladder.job import Job, Setup
 from stepladder.lab.run import Run
@@ -81,6 +81,8 @@ class Result:
         """The effect of a step against another one, by their ids, paired over the seeds that both have; where one comes after the
         other, corrected for the other steps of the ladder. Raises UserError where no finished seed is shared."""
         one, two = self.ladder.step(step), self.ladder.step(other)
+        if self.hint:
+            raise UserError(self.hint)
         labels = self.setup.dataset(one.network.classes).test_labels
         effect = evidence.between(self.ladder, self.arms, labels, one, two)
         if effect is None:
@@ -109,12 +111,13 @@ class Result:
         name = f"{self.ladder.name}-holdout" if self.setup.holdout else self.ladder.name
         to = self.setup.runs / name if folder is None else Path(folder)
         found = self.data()
-        if not force and (there := report.runs_in(to)) > (here := report.runs_of(found)):
-            raise UserError(
-                f"{to / 'report.json'}: found a report of {there} runs, these are {here}: "
-                "choose another folder, or force it to be replaced (--force)"
-            )
-        return Report(to, tuple(report.write(found, self.ladder, self.setup, to)))
+        with records.alone(self.setup.runs, f"report-{name}"):
+            if not force and (there := report.runs_in(to)) > (here := report.runs_of(found)):
+                raise UserError(
+                    f"{to / 'report.json'}: found a report of {there} runs, these are {here}: "
+                    "choose another folder, or force it to be replaced (--force)"
+                )
+            return Report(to, tuple(report.write(found, self.ladder, self.setup, to)))
 
     def data(self) -> dict[str, Any]:
         """The data of report.json; its fields are documented in `stepladder.report`."""

@@ -136,14 +136,22 @@ def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[n
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Hold this run, so that no other process trains it or writes it, whatever its step is called there; waits for one that does.
-    Freed when a process dies; gone when the run is recorded."""
+    Freed when a process dies."""
     fingerprint, seed = named(folder)
-    path = _lock_file(folder.parent.parent, fingerprint, seed)
+    with alone(folder.parent.parent, f"{fingerprint}-{seed}"):
+        yield
+
+
+@contextmanager
+def alone(runs: Path, name: str) -> Iterator[None]:
+    """Do something of this name beside these runs that no other process does at the same time; waits for one that does."""
+    path = runs / ".locks" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
-        yield
-        if seed in recorded(folder.parent.parent, fingerprint):
-            path.unlink(missing_ok=True)  # who waits for it, or makes a new one, finds the record
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # while it is held: whoever waits sees that it is gone, and takes a new one
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -205,7 +213,10 @@ def _read(path: Path, sha256: str | None) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """Write and flush to the disk, so that the renaming that follows never outruns the bytes."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # a full disk does not say of which file
+        raise OSError(error.errno, error.strerror, str(path)) from None
