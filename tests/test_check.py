@@ -1,13 +1,12 @@
 """`check`, `compare` and `report --open`: what they print of records, and their exit codes."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import commands
 import pytest
 from recorded import record_run
 
@@ -41,9 +40,8 @@ def climb(tmp_path: Path, small_mnist: Path) -> Climb:
 
 @pytest.fixture
 def stepladder(tmp_path: Path, small_mnist: Path) -> Command:
-    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "stepladder", *arguments, "--data", str(small_mnist)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, env={**os.environ, **environment})
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return commands.stepladder(*arguments, "--data", str(small_mnist), folder=tmp_path)
 
     return call
 
@@ -129,7 +127,7 @@ def test_check_fails_where_the_seeds_are_accurate_and_do_not_hold(climb: Climb, 
 
 
 def test_check_documents_its_exit_codes() -> None:
-    result = subprocess.run([sys.executable, "-m", "stepladder", "check", "--help"], capture_output=True, text=True, timeout=120)
+    result = commands.stepladder("check", "--help")
     words = " ".join(result.stdout.split())
     assert "Exits with 0 where the last step that is kept reaches the target" in words
     assert "With 1 where" in words
@@ -144,13 +142,7 @@ def test_brackets_and_colons_in_a_title_are_text(climb: Climb, stepladder: Comma
     result = stepladder("report", "tiny.py")
     assert result.returncode == 0, result
     assert title in result.stdout
-    shown = subprocess.run(
-        [sys.executable, "-m", "stepladder", "show", "tiny.py", "dropout"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=120,
-    )
+    shown = commands.stepladder("show", "tiny.py", "dropout", folder=tmp_path)
     assert title in shown.stdout
 
 
@@ -237,12 +229,16 @@ def test_compare_refuses_what_cannot_be_paired(climb: Climb, stepladder: Command
     assert "has no step 'nothing'" in stepladder("compare", "tiny.py", "plain", "nothing").stderr
 
 
-def test_report_opens_the_page_in_the_browser(climb: Climb, stepladder: Command, tmp_path: Path) -> None:
+def test_report_opens_the_page_in_the_browser(
+    climb: Climb, stepladder: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(climb, "plain", MISSED)
-    browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
-    browser.chmod(0o755)
-    result = stepladder("report", "tiny.py", "--open", BROWSER=str(browser))
+    opened = list[str]()
+    monkeypatch.setattr("webbrowser.open", lambda address: [opened.append(address)])
+    result = stepladder("report", "tiny.py", "--open")
     assert result.returncode == 0, result
-    assert (tmp_path / "opened").read_text().strip() == (tmp_path / "runs" / "tiny" / "report.html").as_uri()
+    assert opened == [(tmp_path / "runs" / "tiny" / "report.html").as_uri()]
     assert (tmp_path / "runs" / "tiny" / "report.html").is_file()
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    result = stepladder("report", "tiny.py", "--open")
+    assert (result.returncode, "no browser was found to open" in result.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""The command line, as a person types it: real processes, exit codes, what is printed where."""
+"""The command line: exit codes, and what is printed where; in real processes where these matter."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import stepladder
 
 from stepladder import __version__
 
@@ -22,7 +23,8 @@ ladder = Ladder("tiny", budget=Budget(parameters=5_000, epochs=5, accuracy=0.5),
 """
 
 
-def stepladder(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The real command."""
     command = [sys.executable, "-m", "stepladder", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
 
@@ -41,7 +43,7 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_help_lists_the_commands() -> None:
-    result = stepladder("--help")
+    result = process("--help")
     assert result.returncode == 0
     for command in ("run", "report", "show", "list"):
         assert command in result.stdout
@@ -56,7 +58,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_version_is_the_package_s() -> None:
-    assert stepladder("--version").stdout.strip() == __version__
+    assert process("--version").stdout.strip() == __version__
 
 
 def test_list_names_the_built_in_ladder() -> None:
@@ -89,7 +91,7 @@ def test_show_prints_the_steps_of_a_ladder_and_the_layers_of_a_step(folder: Path
 
 def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small_mnist: Path) -> None:
     command = ("run", "tiny.py", "--data", str(small_mnist))
-    first = stepladder(*command, folder=folder)
+    first = process(*command, folder=folder)
     assert first.returncode == 0, first.stderr
     assert "plain seed 0" in first.stdout
     assert "epoch  2/2" in first.stdout
@@ -102,12 +104,12 @@ def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small
 
     runs = {path: path.read_bytes() for path in folder.glob("runs/*/0/run.json")}
     assert len(runs) == 2
-    second = stepladder(*command, folder=folder)
+    second = process(*command, folder=folder)
     assert "2 of 2 runs are recorded" in second.stdout
     assert {path: path.read_bytes() for path in folder.glob("runs/*/0/run.json")} == runs
     assert (folder / "runs/tiny/report.json").read_text() == report
 
-    rewritten = stepladder("report", "tiny.py", "--data", str(small_mnist), folder=folder)
+    rewritten = process("report", "tiny.py", "--data", str(small_mnist), folder=folder)
     assert rewritten.returncode == 0
     assert (folder / "runs/tiny/report.json").read_text() == report
 
@@ -134,7 +136,7 @@ def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, smal
         "--data",
         str(small_mnist),
         "--epochs",
-        "5",
+        "3",
         "--engine",
         "torch",
         "--workers",
@@ -164,7 +166,7 @@ def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, smal
 
 
 def test_a_diverged_run_is_told_and_recorded_and_the_others_go_on(folder: Path, small_mnist: Path) -> None:
-    text = LADDER.replace('dropout=0.1, target="Learn less by heart."', "learning_rate=1e38")
+    text = LADDER.replace('dropout=0.1, target="Learn less by heart."', "weight_decay=999.0")
     (folder / "steep.py").write_text(text)
     result = stepladder("run", "steep.py", "--data", str(small_mnist), "--workers", "1", folder=folder)
     assert result.returncode == 0

@@ -25,7 +25,7 @@ def test_the_notebook_runs_and_shows_its_results(tmp_path: Path) -> None:
     assert any("image/png" in found for found in shown)
     assert "<iframe" in pages[-1]
     streams = [output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "stream"]
-    assert "0 of 9 runs are recorded" in streams[0]
+    assert "0 of 6 runs are recorded" in streams[0]
     assert not any("Warning" in text for text in streams)
     right = float(re.search(r"right: (\S+)", "".join(streams))[1])  # type: ignore[index]
     assert right > 0.9

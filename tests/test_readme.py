@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from commands import stepladder
+
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
@@ -14,7 +16,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_example_ladder_runs_with_the_commands_printed_below_it(tmp_path: Path, small_mnist: Path) -> None:
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     (tmp_path / "my_ladder.py").write_text(code)
     commands = [
         line for block in blocks("sh") for line in block.splitlines() if line.startswith("stepladder") and "my_ladder" in line
@@ -28,12 +30,22 @@ def test_the_example_ladder_runs_with_the_commands_printed_below_it(tmp_path: Pa
     assert (tmp_path / "runs/mine/report.html").exists()
 
 
+def test_the_library_is_called_as_printed(tmp_path: Path, small_mnist: Path) -> None:
+    ladder, library = blocks("python")
+    quick = library.replace('Lab("runs")', f'Lab("runs", data={str(small_mnist)!r})').replace("seeds=3", "epochs=5, progress=False")
+    assert quick.count(str(small_mnist)) == quick.count("epochs=5") == 1
+    (tmp_path / "script.py").write_text(f"{ladder}\n{quick}\nprint(sum(found.numel() for found in model.parameters()))")
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "one run: too few to judge one pair: too few to judge"
+
+
 def test_every_command_of_the_readme_is_a_command() -> None:
     for block in blocks("sh"):
         for line in block.splitlines():
             if line.startswith("stepladder "):
                 command = shlex.split(line, comments=True)[1]
-                subprocess.run([sys.executable, "-m", "stepladder", command, "--help"], check=True, capture_output=True, timeout=60)
+                assert stepladder(command, "--help").returncode == 0, line
 
 
 def test_the_make_targets_of_the_readme_are_in_the_makefile() -> None:

@@ -144,7 +144,7 @@ def test_images_that_do_not_fit_the_network_are_refused(job: Job) -> None:
 
 
 def test_a_diverging_run_is_recorded_and_the_others_go_on(job: Job, tmp_path: Path) -> None:
-    wild = replace(elsewhere(job, tmp_path), step=Step("Wild", job.step.network, replace(RECIPE, learning_rate=1e30)))
+    wild = replace(elsewhere(job, tmp_path), step=Step("Wild", job.step.network, replace(RECIPE, weight_decay=999.0)))
     tame = replace(wild, step=Step("Tame", job.step.network, replace(RECIPE, epochs=1)))
     with ThreadPoolExecutor(1) as one:
         *_, last = sweep([wild, tame], one)
