@@ -234,7 +234,12 @@ def test_report_opens_the_page_in_the_browser(
 ) -> None:
     record(climb, "plain", MISSED)
     opened = list[str]()
-    monkeypatch.setattr("webbrowser.open", lambda address: [opened.append(address)])
+
+    def browser(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browser)
     result = stepladder("report", "tiny.py", "--open")
     assert result.returncode == 0, result
     assert opened == [(tmp_path / "runs" / "tiny" / "report.html").as_uri()]
