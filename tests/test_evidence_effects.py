@@ -74,7 +74,8 @@ def test_pairs_that_all_agree_are_judged_by_how_many_they_are(pairs: int, verdic
         ([0.001, -0.002, 0.003, -0.003, 0.002, 0.001], "undecided", "interval contains 0"),
         # weights differ and accuracies agree: a fluke, no proof
         ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "undecided", "pairs all agree"),
-        ([0.01, 0.011], "undecided", "too few pairs to show any"),  # two pairs cannot have a p below 0.5
+        ([0.01, 0.03], "undecided", "too few pairs to show any"),  # two pairs cannot have a p below 0.5
+        ([0.01, 0.011], "undecided", "interval excludes 0, the exact test does not"),
         ([0.01, 0.01, 0.01, 0.01, 0.01, -0.0004], "undecided", "interval excludes 0, the exact test does not"),
     ],
 )

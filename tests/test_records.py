@@ -608,11 +608,11 @@ with records.lock(Path(sys.argv[1])):
 
 
 def test_a_lock_leaves_nothing(folder: Path) -> None:
-    locks = folder.parent.parent / ".locks"
+    runs = folder.parent.parent
     with records.lock(folder):
         assert here(folder) == set()
-        assert os.listdir(locks) == [f"{FINGERPRINT}-3"]
-    assert os.listdir(locks) == []
+        assert os.listdir(runs) == [f".{FINGERPRINT}-3.lock"]
+    assert os.listdir(runs) == []
 
 
 def test_many_that_want_the_same_lock_have_it_one_at_a_time(tmp_path: Path) -> None:
@@ -631,7 +631,7 @@ def test_many_that_want_the_same_lock_have_it_one_at_a_time(tmp_path: Path) -> N
     for thread in threads:
         thread.join()
     assert (len(most), max(most)) == (80, 1)
-    assert os.listdir(tmp_path / ".locks") == []
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_lock_holds_a_run_whatever_its_step_is_called(folder: Path) -> None:
@@ -651,9 +651,8 @@ def test_what_kills_left_of_recorded_runs_is_tidied_and_nothing_else(folder: Pat
     left = ("3.checkpoint", "3.tmp-11", "3.checkpoint.tmp-12", "4.checkpoint", "4.tmp-11")
     for name in left:
         folder.with_name(name).touch()
-    (runs / ".locks").mkdir()
     for seed in (3, 4):
-        (runs / ".locks" / f"{FINGERPRINT}-{seed}").touch()
+        (runs / f".{FINGERPRINT}-{seed}.lock").touch()
     records.tidy(runs, FINGERPRINT)
     assert here(folder) == {"3", "4.checkpoint", "4.tmp-11"}
-    assert os.listdir(runs / ".locks") == [f"{FINGERPRINT}-4"]
+    assert [path.name for path in runs.glob(".*")] == [f".{FINGERPRINT}-4.lock"]

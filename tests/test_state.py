@@ -1,5 +1,7 @@
 """Optimizers and averages beside torch's own, and what of them a checkpoint holds."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -19,6 +21,21 @@ from stepladder.engine import plain
 from stepladder.job import Job, Setup
 from stepladder.state import State
 from stepladder.train import Images, Streams, fit, train
+
+CODE = """
+import sys, torch
+from stepladder import Recipe, state
+run = state.begin(torch.nn.Linear(2, 2), Recipe())
+run.optimizer.zero_grad()
+state.restore(run, state.arrays(run))
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_process_that_trains_does_not_load_torch_s_compiler() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
 
 NETWORK = Network([Conv(6, stride=3), Conv(10, stride=2, activation=None), GlobalAvgPool()])
 RECIPE = Recipe(epochs=2, batch_size=50, learning_rate=0.02)

@@ -1,5 +1,6 @@
 """One step to be trained with one seed, and where; small enough to send to another process."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,15 @@ class Setup:
         whole = data.load(self.data, classes)
         return data.hold_out(whole, self.holdout) if self.holdout else whole
 
+    def images(self, steps: Sequence[Step]) -> Dataset:
+        """The images of a ladder's steps."""
+        return self.dataset(steps[0].network.classes)
+
+    def fingerprint(self, step: Step) -> str:
+        """The hash of all that decides a step's numbers, but the seed; reads the data (once a process)."""
+        digest = self.dataset(step.network.classes).digest
+        return records.fingerprint(step, digest, engine.identity(self.engine, self.device))
+
     def source(self, dataset: Dataset) -> Source:
         """What the record of a run says of `dataset`."""
         path = None if self.data is None else str(self.data)
@@ -49,8 +59,7 @@ class Job:
     @cached_property
     def fingerprint(self) -> str:
         """The hash of all that decides the run's numbers, but the seed; reads the data (once a process)."""
-        digest = self.setup.dataset(self.step.network.classes).digest
-        return records.fingerprint(self.step, digest, engine.identity(self.setup.engine, self.setup.device))
+        return self.setup.fingerprint(self.step)
 
     @property
     def folder(self) -> Path:

@@ -108,8 +108,8 @@ def build(
 
 
 def runs_of(found: dict[str, Any]) -> int:
-    """How many runs a report is made of, from the data of its report.json."""
-    return sum(len(step["history"]) for step in found["steps"])
+    """How many runs a report is made of, with those that were set aside, from the data of its report.json."""
+    return sum(len(step["history"]) for step in found["steps"]) + len(found.get("damaged", []))
 
 
 def runs_in(folder: Path) -> int:

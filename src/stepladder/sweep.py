@@ -66,10 +66,11 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
         done, pending = wait(pending, timeout=poll)
         for future in [future for future in futures if future in done]:
             job = futures[future]
-            if error := future.exception():
+            try:
+                record = records.read(future.result())
+            except Exception as error:  # of whatever kind: it fails this run alone, and is told
                 failures.append(Failure(job, _reason(error), isinstance(error, OSError)))
             else:
-                record = records.read(future.result())
                 recorded.append(Run(job, record.history, record.status))
         running = [futures[future] for future in futures if future in pending and future.running()]
         yield Progress([Run(job, _history(job), "running") for job in running], list(recorded), list(failures))

@@ -17,6 +17,7 @@ from stepladder import data, records, state
 from stepladder.augment import draw_boxes, draw_maps, erase
 from stepladder.engine import identity, native, plain
 from stepladder.environment import environment
+from stepladder.idx import DataError
 from stepladder.job import Job
 from stepladder.records import Checkpoint, Epoch, Normalisation, Record, Status
 from stepladder.spec import Recipe, to_data
@@ -62,6 +63,8 @@ def train(job: Job) -> Path:
     """
     dataset = job.setup.dataset(job.step.network.classes)
     data.check_fits(dataset, job.step.network.input)
+    if records.fingerprint(job.step, dataset.digest, identity(job.setup.engine, job.setup.device)) != job.fingerprint:
+        raise DataError(f"{job.setup.data}: the images have changed since this run was asked for")
     with records.lock(job.folder):
         folder = job.folder  # only now: another ladder may have begun this run under another name
         if not records.exists(folder):

@@ -1,6 +1,5 @@
 """What a step's runs show, a sentence for each question; each has its figures and claims no more than its verdict does."""
 
-import math
 from dataclasses import asdict
 
 from stepladder.analysis.cells import least
@@ -117,7 +116,7 @@ def _verdict(found: Effect) -> str:
 
 def _undecided(found: Effect) -> str:
     """What leaves an effect undecided."""
-    if found.reason == "too few pairs to show any":
+    if found.n < found.pairs_needed:
         after = " after Holm" if found.least_p > smallest_p(found.n) else ""
         least = f"{found.n} pairs cannot have a p below {found.least_p:.3g}{after}"
         return f"undecided, as {least}; for one below {ALPHA} it takes {found.pairs_needed}"
@@ -184,7 +183,7 @@ def _costs(step: Step, budget: Budget) -> list[str]:
 def _reached(found: Target, share: Share, budget: Budget) -> str:
     """The verdict with its reason."""
     mean, asked = "the whole interval of the mean lies", percent(budget.held, 0)
-    few = f"at most {math.ceil(100 * share.most)} % of seeds hold where {asked} must, which more seeds cannot mend"
+    few = f"at most {percent(share.most, 1)} of seeds hold where {asked} must, which more seeds cannot mend"
     if found.verdict == "reached":
         return f"the target is reached, as {mean} at or above it and at least {asked} of the seeds held"
     if found.verdict == "missed":

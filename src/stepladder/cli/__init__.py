@@ -159,11 +159,11 @@ def run(
         if record.seed < seeds:
             where = f"epoch {len(record.history) + 1}"
             print(f"{name} seed {record.seed} diverged: its loss was not finite in {where}.", file=sys.stderr)
+    code = _tell(result)
     if not result.hint:
-        _report(result, force)
-    _tell(result)
-    if not any(record.status == "finished" for name in chosen for record in result.arms[name].records):
-        raise typer.Exit(1)
+        _report(result, None, force)
+    finished = any(record.status == "finished" for name in chosen for record in result.arms[name].records)
+    raise typer.Exit(code or (0 if finished else 1))
 
 
 @app.command()
@@ -173,15 +173,17 @@ def report(
     ladder: LadderName = "mnist",
     epochs: Epochs = None,
     force: Force = False,
+    output: Annotated[Path | None, typer.Option(help="Where to; left out: a folder of the ladder's name beside the runs.")] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Write report.html, report.md, report.json and missed.json from the records there are. Exits with 1 where one contradicts
     itself and was set aside."""
     result = lab.result(ladders.load(ladder), epochs=epochs)
-    page = _report(result, force)
+    code = _tell(result)
+    page = _report(result, output, force)
     if browser and not webbrowser.open(page.resolve().as_uri()):
         raise UserError(f"no browser was found to open {page}")
-    _tell(result)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -198,9 +200,10 @@ def compare(
     from stepladder.cli import verdicts
 
     result = lab.result(ladders.load(ladder), epochs=epochs)
+    code = _tell(result)
     found = verdicts.comparison(result.ladder, step, other, result.arms, result.compare(step, other))
     print(json.dumps(found, indent=1, allow_nan=False) if as_json else verdicts.sentences(found))
-    _tell(result)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -219,14 +222,14 @@ def check(
     from stepladder.cli import verdicts
 
     result = lab.result(ladders.load(ladder), epochs=epochs)
+    code = _tell(result)
     found = verdicts.check(result.ladder, result.evidence)
     if as_json:
         print(json.dumps(found, indent=1, allow_nan=False))
     else:
         verdicts.show(result.ladder, found)
-    _tell(result)
-    if (code := verdicts.EXITS[found["outcome"]]) and not (code == 3 and allow_undecided):
-        raise typer.Exit(code)
+    outcome = verdicts.EXITS[found["outcome"]]
+    raise typer.Exit(code or (0 if outcome == 3 and allow_undecided else outcome))
 
 
 @app.command()
@@ -257,25 +260,24 @@ def list_ladders(as_json: Json = False) -> None:
         tables.ladders(loaded)
 
 
-def _report(result: "Result", force: bool) -> Path:
+def _report(result: "Result", output: Path | None, force: bool) -> Path:
     """Write the report and print its figures; returns the page."""
     try:
-        written = result.report(force=force)
+        written = result.report(output, force=force)
     finally:
         if not result.hint:
-            tables.results(result.data())
+            tables.results(result.data)
     for path in written.paths:
         print(f"wrote {path}")
     return written.page
 
 
-def _tell(result: "Result") -> None:
-    """Print what went wrong with runs, and where there are others; exit with 1 where something did, with 2 where it is the
-    operating system that refused all."""
-    for sentence in (*result.problems, *([result.hint] if result.hint and not result.failures else [])):
+def _tell(result: "Result") -> int:
+    """Print what went wrong with runs; the exit code is 1 where something did, 2 where the operating system refused all."""
+    for sentence in result.problems:
         print(sentence, file=sys.stderr)
-    if result.problems:
-        raise typer.Exit(2 if result.failures and all(failure.system for failure in result.failures) else 1)
+    refused = bool(result.failures) and all(failure.system for failure in result.failures)
+    return 2 if refused else 1 if result.problems else 0
 
 
 def _step_data(step: Step) -> dict[str, object]:

@@ -126,7 +126,3 @@ def _accuracy(estimate: dict[str, Any]) -> str:
     if estimate["low"] is not None:
         interval = f", 95 % interval {percents(estimate['low'], estimate['high'], 3)}"
     return f"{percent(estimate['mean'], 3)} over {counted(estimate['n'], 'seed')}{interval}"
-
-
-def _seeds(finished: list[Any]) -> str:
-    return ", ".join(str(record.seed) for record in finished) or "none"

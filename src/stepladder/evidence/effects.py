@@ -99,13 +99,13 @@ class Effect:
         }
         if self.verdict in decided:
             return decided[self.verdict]
+        if self.low is not None and self.high is not None and not self.low <= 0 <= self.high:
+            return "interval excludes 0, not after Holm" if self.p < ALPHA else "interval excludes 0, the exact test does not"
         if self.n < self.pairs_needed:
             return "too few pairs to show any"
-        if self.low is None or self.high is None:
+        if self.low is None:
             return "pairs all agree"
-        if self.low <= 0 <= self.high:
-            return "p below 0.05, not after Holm" if self.p < ALPHA else "interval contains 0"
-        return "interval excludes 0, not after Holm" if self.p < ALPHA else "interval excludes 0, the exact test does not"
+        return "p below 0.05, not after Holm" if self.p < ALPHA else "interval contains 0"
 
 
 def effect(child: Mapping[int, float], parent: Mapping[int, float], *, live: bool = True) -> Effect | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder import records
-from stepladder.job import Job, Setup
+from stepladder.job import Setup
 from stepladder.records import Record, RecordError
 from stepladder.spec import Step
 
@@ -39,7 +39,7 @@ def _arm(step: Step, setup: Setup) -> Arm:
     dataset = setup.dataset(step.network.classes)
     asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
     found, answers, damaged = list[Record](), dict[int, NDArray[np.uint8]](), list[str]()
-    for seed, folder in records.recorded(setup.runs, Job("", step, 0, setup).fingerprint).items():
+    for seed, folder in records.recorded(setup.runs, setup.fingerprint(step)).items():
         try:
             record = records.read(folder)
             for name, value in asked.items():

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stepladder import data, records
@@ -21,7 +22,7 @@ def elsewhere(ladder: Ladder, setup: Setup) -> str:
 
 
 def _of(ladder: Ladder, runs: Path) -> Iterator[Record]:
-    """The records of the ladder's steps, of any number of epochs, and of whatever else carries its name."""
+    """The records of the ladder's steps, of any number of epochs."""
     steps = {_but_epochs(to_data(step.network), to_data(step.recipe)) for step in ladder.steps}
     for path in sorted(runs.glob("*-*/*/run.json")):
         try:
@@ -40,12 +41,13 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
     """The options that a run was made under, as far as they are not those of `setup` and the ladder."""
     own = {step.recipe.epochs for step in ladder.steps if to_data(step.recipe) | {"epochs": record.epochs} == record.recipe}
     where = record.environment
+    same = replace(setup, holdout=where.get("holdout", 0)).images(ladder.steps).digest == record.data_sha256
     found = [
         ("--epochs", record.epochs, record.epochs not in own),
         ("--holdout", where.get("holdout", 0), where.get("holdout", 0) != setup.holdout),
         ("--engine", where.get("engine"), where.get("engine") not in (None, setup.engine)),
         ("--device", where.get("device"), where.get("device") not in (None, setup.device)),
-        ("--data", _path(record), _path(record) != (str(setup.data) if setup.data else None)),
+        ("--data", _path(record), not same),
     ]
     return " ".join(_option(name, value) for name, value, other in found if other)
 

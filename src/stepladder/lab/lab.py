@@ -11,6 +11,7 @@ from stepladder.evidence import Effect
 from stepladder.job import Job, Setup
 from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
+from stepladder.records import RecordError
 from stepladder.spec import Ladder, SpecError, Step, UserError
 from stepladder.sweep import Failure
 from stepladder.workers import Workers
@@ -26,9 +27,9 @@ class Lab:
       unread: for whatever chooses
     - `engine`: "native" or "torch"; None is native on the CPU and torch on CUDA. `device`: "cpu" or "cuda"
     - `workers`: processes that train at the same time; None is one for each core. `threads` of one run; given alone, one run trains
-      at a time. The bits of a run are the same with any number of either
+      at a time. The native engine's bits do not depend on either
 
-    Raises UserError for an engine or a device that is not there, DataError (a UserError) for images that cannot be used.
+    Raises UserError for an engine or a device that is not there. Images are read when they are needed first.
     """
 
     runs: str | Path = "runs"
@@ -80,7 +81,11 @@ class Lab:
             raise UserError(f"seeds is {seeds!r}, expected a whole number of at least 1")
         if violations := ladder.violations():
             raise SpecError(f"ladder {ladder.name!r} breaks its budget: {'; '.join(violations)}")
+        if isinstance(steps, str):
+            raise UserError(f"steps is {steps!r}, expected several ids, as in steps=[{steps!r}]")
         chosen = ladder.steps if steps is None else [ladder.step(name) for name in steps]
+        if not chosen:
+            raise UserError("steps names no step, expected at least one id")
         self._check(chosen)
         workers = self.workers or (1 if self.threads else min(cores(), len(chosen) * seeds))
         # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
@@ -92,34 +97,44 @@ class Lab:
     def result(self, ladder: Ladder, *, epochs: int | None = None) -> Result:
         """What the runs that are recorded show; trains nothing and writes nothing.
 
-        Raises UserError where there is no folder of runs, and for images that do not fit the networks.
+        Raises UserError where there is no folder of runs, DataError (a UserError) for images that do not fit the networks.
         """
         ladder = _of(ladder, epochs)
-        if not Path(self.runs).is_dir():
-            raise UserError(f"{self.runs}: no such folder of runs (`stepladder run` makes one)")
-        self._check(ladder.steps)
+        self._look()
+        for step in ladder.steps:
+            check_fits(self.setup.images(ladder.steps), step.network.input)
         return self._result(ladder)
 
     def compare(self, step: Step, other: Step) -> Effect:
         """What the runs of one step differ in from those of another, paired over the seeds that both have, as a claim of its own:
         without the correction for the other steps of a ladder, which `Result.compare` makes.
 
-        Raises UserError where no finished seed is shared.
+        Raises UserError where no finished seed is shared, RecordError for a run that contradicts itself.
         """
-        arms = evidence.load([step, other], self.setup)
-        effect = evidence.compare(arms[step.id], arms[other.id], self._dataset([step]).test_labels)
+        self._look()
+        one, two = (evidence.load([each], self.setup)[each.id] for each in (step, other))  # apart: both may have one id
+        if damaged := [*one.damaged, *two.damaged]:
+            raise RecordError(damaged[0])
+        effect = evidence.compare(one, two, self.setup.images([step]).test_labels)
         if effect is None:
-            raise no_shared_seed(step, other, arms)
+            raise no_shared_seed((step, one), (other, two))
         return effect
+
+    def images(self) -> Dataset:
+        """The images its runs are made on: `train_images`, `train_labels`, `test_images`, `test_labels`, uint8 arrays; with a
+        holdout the test images are those kept back. Raises DataError where they cannot be used."""
+        return self.setup.dataset()
 
     def _result(self, ladder: Ladder, failures: tuple[Failure, ...] = ()) -> Result:
         arms = evidence.load(ladder.steps, self.setup)
         found = any(arm.records or arm.damaged for arm in arms.values())
-        gathered = evidence.gather(ladder, arms, self._dataset(ladder.steps).test_labels)
+        gathered = evidence.gather(ladder, arms, self.setup.images(ladder.steps).test_labels)
         return Result(ladder, self.setup, arms, gathered, failures, None if found else sentence(ladder, self.setup))
 
-    def _dataset(self, steps: Sequence[Step]) -> Dataset:
-        return self.setup.dataset(steps[0].network.classes)
+    def _look(self) -> None:
+        """Raise UserError where there is no folder of runs to look at."""
+        if not Path(self.runs).is_dir():
+            raise UserError(f"{self.runs}: no such folder of runs; the first run makes it (`stepladder run`, Lab.run)")
 
     def _check(self, steps: Sequence[Step]) -> None:
         """Raise what would keep a worker from training these steps."""
@@ -149,7 +164,8 @@ def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:
         records.tidy(runs, fingerprint)
     todo = sweep.missing(jobs)
     if progress:
-        live.begin(len(jobs) - len(todo), len(todo), runs)
+        asked = len({(job.fingerprint, job.seed) for job in jobs})
+        live.begin(asked - len(todo), len(todo), runs)
     if not todo:
         return []
     runs.mkdir(parents=True, exist_ok=True)

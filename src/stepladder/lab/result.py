@@ -1,14 +1,15 @@
 """What a ladder's runs show: a result that shows itself, gives its figures as rows, draws them, and writes the report."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepladder import evidence, records, report
 from stepladder.evidence import Arm, Effect, Evidence, Missed, Target
-from stepladder.job import Job, Setup
+from stepladder.job import Setup
 from stepladder.lab.run import Run
 from stepladder.page.table import html_table, text_table
 from stepladder.records import Record
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from stepladder.lab.plot import Plot
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepResult:
     """What one step's runs show."""
 
@@ -43,7 +44,7 @@ class StepResult:
         """The recorded run of a seed; raises UserError, naming the seeds there are."""
         for record in self.arm.records:
             if record.seed == seed:
-                return Run(Job("", self.step, seed, self.setup).folder, record)
+                return Run(records.recorded(self.setup.runs, record.fingerprint)[seed], record)
         there = ", ".join(str(record.seed) for record in self.arm.records) or "none"
         raise UserError(f"step {self.step.id} has no run of seed {seed!r}; its seeds are {there}")
 
@@ -52,7 +53,7 @@ class StepResult:
         return list(self.evidence.missed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """What the runs of a ladder show, step by step: `result["A4"].target.verdict`.
 
@@ -66,6 +67,10 @@ class Result:
     failures: tuple[Failure, ...] = ()
     hint: str | None = None
 
+    def __iter__(self) -> Iterator[str]:
+        """The ids of the steps, in ladder order."""
+        return (step.id for step in self.ladder.steps)
+
     def __getitem__(self, id: str) -> StepResult:
         """The result of the step with this id; raises SpecError naming those there are."""
         step = self.ladder.step(id)
@@ -75,18 +80,18 @@ class Result:
     def problems(self) -> list[str]:
         """Why runs failed, and why recorded ones were set aside, a sentence each."""
         failed = [f"{failure.job} failed: {failure.reason}" for failure in self.failures]
-        return failed + [f"set aside: {reason}" for arm in self.arms.values() for reason in arm.damaged]
+        damaged = (reason for arm in self.arms.values() for reason in arm.damaged)
+        return failed + [f"set aside: {reason} (delete its folder to train it anew)" for reason in damaged]
 
     def compare(self, step: str, other: str) -> Effect:
-        """The effect of a step against another one, by their ids, paired over the seeds that both have; where one comes after the
-        other, corrected for the other steps of the ladder. Raises UserError where no finished seed is shared."""
+        """The effect of a step against another one, by their ids, paired over the seeds that both have; where one is the
+        other's parent, corrected for the other steps of the ladder. Raises UserError where no finished seed is shared."""
         one, two = self.ladder.step(step), self.ladder.step(other)
         if self.hint:
             raise UserError(self.hint)
-        labels = self.setup.dataset(one.network.classes).test_labels
-        effect = evidence.between(self.ladder, self.arms, labels, one, two)
+        effect = evidence.between(self.ladder, self.arms, self.setup.images(self.ladder.steps).test_labels, one, two)
         if effect is None:
-            raise no_shared_seed(one, two, self.arms)
+            raise no_shared_seed((one, self.arms[step]), (two, self.arms[other]))
         return effect
 
     def rows(self) -> list[dict[str, Any]]:
@@ -110,28 +115,29 @@ class Result:
             raise UserError(self.hint)
         name = f"{self.ladder.name}-holdout" if self.setup.holdout else self.ladder.name
         to = self.setup.runs / name if folder is None else Path(folder)
-        found = self.data()
-        with records.alone(self.setup.runs, f"report-{name}"):
+        found = self.data
+        with records.alone(to.parent, to.name):
             if not force and (there := report.runs_in(to)) > (here := report.runs_of(found)):
                 raise UserError(
                     f"{to / 'report.json'}: found a report of {there} runs, these are {here}: "
-                    "choose another folder, or force it to be replaced (--force)"
+                    "choose another folder (--output), or force it to be replaced (force=True, --force)"
                 )
             return Report(to, tuple(report.write(found, self.ladder, self.setup, to)))
 
+    @cached_property
     def data(self) -> dict[str, Any]:
         """The data of report.json; its fields are documented in `stepladder.report`."""
-        images = len(self.setup.dataset(self.ladder.steps[0].network.classes).test_labels)
+        images = len(self.setup.images(self.ladder.steps).test_labels)
         return report.build(self.ladder, self.setup, self.arms, self.evidence, images)
 
     def __str__(self) -> str:
-        return "\n".join([text_table(self.data()), *self.problems, *([self.hint] if self.hint else [])])
+        return "\n".join([text_table(self.data), *self.problems, *([self.hint] if self.hint else [])])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         notes = [*self.problems, *([self.hint] if self.hint else [])]
-        return html_table(self.data()) + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+        return html_table(self.data) + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
 
 
 @dataclass(frozen=True)
@@ -151,21 +157,16 @@ class Report:
         return f'<iframe srcdoc="{page}" style="width: 100%; height: 40em; border: 1px solid #8888"></iframe>'
 
 
-def no_shared_seed(step: Step, other: Step, arms: Mapping[str, Arm]) -> UserError:
+def no_shared_seed(*pair: tuple[Step, Arm]) -> UserError:
     """The error that two steps cannot be compared."""
-
-    def seeds(of: Step) -> str:
-        return ", ".join(str(record.seed) for record in arms[of.id].finished) or "none"
-
-    return UserError(
-        f"{step.id} and {other.id} have no finished seed in common: {step.id} has {seeds(step)}, {other.id} has {seeds(other)}"
-    )
+    one, two = (step.id for step, _ in pair)
+    seeds = [", ".join(str(record.seed) for record in arm.finished) or "none" for _, arm in pair]
+    return UserError(f"{one} and {two} have no finished seed in common: {one} has {seeds[0]}, {two} has {seeds[1]}")
 
 
 def _row(ladder: Ladder, step: Step, record: Record) -> dict[str, Any]:
     last = record.history[-1] if record.status == "finished" else None
-    tests = [epoch.test_accuracy for epoch in record.history[-ladder.budget.hold :]]
-    held = last is not None and len(tests) == ladder.budget.hold and min(tests) >= ladder.budget.accuracy
+    tests = [epoch.test_accuracy for epoch in record.history] if last else []
     return {
         "ladder": ladder.name,
         "step": step.id,
@@ -180,7 +181,7 @@ def _row(ladder: Ladder, step: Step, record: Record) -> dict[str, Any]:
         "train_loss": last and last.train_loss,
         "test_accuracy": last and last.test_accuracy,
         "test_loss": last and last.test_loss,
-        "held": held,
+        "held": bool(evidence.held([tests], ladder.budget.accuracy, ladder.budget.hold).count),
         "seconds": sum(epoch.seconds for epoch in record.history),
         "fingerprint": record.fingerprint,
     }

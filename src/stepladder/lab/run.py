@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """A run's `record` and the `folder` it lies in."""
 
@@ -79,5 +79,7 @@ class Run:
         if levels.dim() != 4 or tuple(levels.shape[1:]) != shape:
             flat = f"(n, {shape[1]}, {shape[2]}) or " if shape[0] == 1 else ""
             raise ValueError(f"found images of shape {tuple(levels.shape)}, expected {flat}(n, {', '.join(map(str, shape))})")
-        mean, std = (torch.tensor(values)[:, None, None] for values in (normalisation.mean, normalisation.std))
-        return (levels.float() / 255 - mean) / std
+        both = torch.tensor([normalisation.mean, normalisation.std], device=levels.device)
+        mean, std = both[:, :, None, None]
+        prepared: Tensor = (levels.float() / 255 - mean) / std
+        return prepared

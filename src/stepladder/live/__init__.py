@@ -11,7 +11,8 @@ from stepladder.sweep import Progress
 
 def follow(sweep: Iterator[Progress], todo: list[Job]) -> Progress:
     """Show a sweep of the jobs `todo` to its end; returns how it stood then."""
-    show = notebook.show if "ipykernel" in sys.modules else terminal.show
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    show = notebook.show if getattr(shell, "kernel", None) else terminal.show
     return show(sweep, todo)
 
 

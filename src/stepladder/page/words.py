@@ -98,12 +98,13 @@ def measured(found: dict[str, Any]) -> str:
     judged = ""
     if found["holdout"]:
         judged = f" What is called test here is {found['holdout']:,} training images kept back: the test set was not read."
-    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{judged}"
+    aside = f" {counted(len(found['damaged']), 'run')} set aside, as what it holds contradicts itself." if found["damaged"] else ""
+    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{judged}{aside}"
 
 
 def caution(found: dict[str, Any]) -> str:
     """What intervals and p leave out, a sentence each."""
-    sampled = f"{size(found['sampling'])} to either side at {percent(found['budget']['accuracy'])}"
+    sampled = f"up to {size(found['sampling'])} to either side at {percent(found['budget']['accuracy'])} (in squares, not in sum)"
     return (
         f"Intervals are over seeds; that the {found['images']:,} test images are but a sample adds {sampled}, most of which steps "
         f"measured on the same images share. The exact p, on which verdicts rest, holds for a number of seeds {cells.PLANNED}; the "

@@ -25,9 +25,10 @@ LARGEST = 1 << 26
 def run_folder(runs: Path, step: str, fingerprint: str, seed: int) -> Path:
     """Where the record of one run is, or will be: where the fingerprint has a folder already, whatever its step is called there,
     else in a new one under the id of its `step`."""
-    there = _step_folders(runs, fingerprint) or [runs / f"{step}-{fingerprint}"]
-    begun = [parent for parent in there if exists(parent / str(seed)) or checkpoint_file(parent / str(seed)).exists()]
-    return (begun or there)[0] / str(seed)
+    there = [parent / str(seed) for parent in _step_folders(runs, fingerprint)] or [runs / f"{step}-{fingerprint}" / str(seed)]
+    done = [folder for folder in there if exists(folder)]
+    begun = [folder for folder in there if checkpoint_file(folder).exists()]
+    return (done or begun or there)[0]
 
 
 def recorded(runs: Path, fingerprint: str) -> dict[int, Path]:
@@ -50,15 +51,15 @@ def write(folder: Path, record: Record, weights: bytes, logits: NDArray[np.float
     temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    _write(temporary / "weights.safetensors", weights)
     answered = None if logits is None else save({"logits": logits})
-    if answered is not None:
-        _write(temporary / "logits.safetensors", answered)
-    logits_sha256 = None if answered is None else hashlib.sha256(answered).hexdigest()
-    _write(temporary / "run.json", encode(replace(record, logits_sha256=logits_sha256)))
     try:
+        _write(temporary / "weights.safetensors", weights)
+        if answered is not None:
+            _write(temporary / "logits.safetensors", answered)
+        logits_sha256 = None if answered is None else hashlib.sha256(answered).hexdigest()
+        _write(temporary / "run.json", encode(replace(record, logits_sha256=logits_sha256)))
         temporary.rename(folder)
-    except OSError:
+    except (OSError, ValueError):
         shutil.rmtree(temporary)
         if not exists(folder):
             raise
@@ -124,7 +125,10 @@ def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[n
     if record.confusion is None:
         return None
     answers: NDArray[np.uint8] = read_logits(folder, record).argmax(axis=1).astype(np.uint8)
-    counts = np.zeros((len(record.confusion),) * 2, int)
+    classes = len(record.confusion)
+    if len(labels) and labels.max() >= classes:
+        raise RecordError(f"{path}: its confusion matrix has {classes} classes, expected at least {labels.max() + 1}")
+    counts = np.zeros((classes, classes), int)
     if len(answers) != len(labels):
         raise RecordError(f"{path}: its confusion matrix counts {len(answers)} images, expected {len(labels)} test images")
     np.add.at(counts, (labels, answers), 1)
@@ -144,8 +148,8 @@ def lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(runs: Path, name: str) -> Iterator[None]:
-    """Do something of this name beside these runs that no other process does at the same time; waits for one that does."""
-    path = runs / ".locks" / name
+    """Do something of this name in the folder `runs` that no other process does at the same time; waits for one that does."""
+    path = _lock_file(runs, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         try:
@@ -165,7 +169,7 @@ def tidy(runs: Path, fingerprint: str) -> None:
     for seed, folder in recorded(runs, fingerprint).items():
         clear_leftovers(folder)
         checkpoint_file(folder).unlink(missing_ok=True)
-        _lock_file(runs, fingerprint, seed).unlink(missing_ok=True)
+        _lock_file(runs, f"{fingerprint}-{seed}").unlink(missing_ok=True)
 
 
 def named(folder: Path) -> tuple[str, int]:
@@ -183,8 +187,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    _write(temporary, data)
-    temporary.replace(path)
+    try:
+        _write(temporary, data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _step_folders(runs: Path, fingerprint: str) -> list[Path]:
@@ -194,8 +202,8 @@ def _step_folders(runs: Path, fingerprint: str) -> list[Path]:
         return []
 
 
-def _lock_file(runs: Path, fingerprint: str, seed: int) -> Path:
-    return runs / ".locks" / f"{fingerprint}-{seed}"
+def _lock_file(runs: Path, name: str) -> Path:
+    return runs / f".{name}.lock"
 
 
 def _read(path: Path, sha256: str | None) -> bytes:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from types import NoneType
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -99,6 +100,11 @@ class Record:
 
 
 _DECODER = Decoder(Record)
+_ENVIRONMENT: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("date", "engine", "device", "processor", "torch", "commit"), (str, NoneType)),
+    **dict.fromkeys(("threads", "holdout"), (int, NoneType)),
+}
+"""What of an environment is read again, and what it must be where it is there."""
 
 
 def fingerprint(step: Step, data_digest: str, engine: str) -> str:
@@ -125,6 +131,7 @@ def decode(raw: bytes) -> Record:
     """The record of these bytes; raises ValueError where they are not one, or contradict themselves, with the reason."""
     try:
         record = _DECODER.decode(raw)
+        fault = next(_faults(record), None)
     except MsgspecError as error:
         raise ValueError(f"no record of schema 1 to {SCHEMA}: {error}") from None
     except (RecursionError, UnicodeError) as error:
@@ -133,13 +140,13 @@ def decode(raw: bytes) -> Record:
         body, _, seal = raw.rpartition(_SEAL)
         if seal != hashlib.sha256(body).hexdigest().encode() + b'"\n}\n':
             raise ValueError("its bytes do not have the SHA-256 that its last line gives: it was changed or damaged")
-    if fault := next(_faults(record), None):
+    if fault:
         raise ValueError(fault)
     return record
 
 
 def lacks(record: Record) -> list[str]:
-    """The fields that a record of an earlier schema does not have."""
+    """What a record of an earlier schema does not say of how its network is used."""
     return [name for name in ("input", "classes", "normalisation", "data") if getattr(record, name) is None]
 
 
@@ -156,6 +163,9 @@ def accuracy_fault(record: Record, images: int) -> str | None:
 
 def _faults(record: Record) -> Iterator[str]:
     """What contradicts something else in a record, a sentence each."""
+    for name, kinds in _ENVIRONMENT.items():
+        if not isinstance(record.environment.get(name), kinds):
+            yield f"its environment has {record.environment[name]!r} as {name}, expected {kinds[0].__name__}"
     done = [epoch.epoch for epoch in record.history]
     if done != list(range(1, len(done) + 1)):
         yield f"its history has the epochs {done}, expected each once, from 1 on"
