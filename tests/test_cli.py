@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,6 +163,59 @@ def test_a_diverged_run_is_told_and_recorded_and_the_others_go_on(folder: Path, 
     assert result.returncode == 0
     assert "dropout seed 0 diverged: its loss was not finite in epoch 1." in result.stderr
     assert {json.loads(path.read_text())["status"] for path in folder.glob("runs/*/0/run.json")} == {"finished", "diverged"}
+
+
+def test_a_sweep_of_which_every_run_diverged_exits_with_1(folder: Path, small_mnist: Path) -> None:
+    (folder / "steep.py").write_text(LADDER.replace("batch_size=100", "batch_size=100, weight_decay=999.0"))
+    result = stepladder("run", "steep.py", "--steps", "plain", "--data", str(small_mnist), "--workers", "1", folder=folder)
+    assert result.returncode == 1
+    assert "plain seed 0 diverged" in result.stderr
+    assert (folder / "runs/tiny/report.html").is_file()
+
+
+def test_a_run_damaged_after_a_report_is_named_and_the_others_are_reported(folder: Path, small_mnist: Path) -> None:
+    command = ("tiny.py", "--data", str(small_mnist), "--epochs", "1")
+    assert stepladder("run", *command, "--seeds", "2", "--steps", "plain", folder=folder).returncode == 0
+    (run,) = folder.glob("runs/plain-*/0/run.json")
+    run.write_text(run.read_text().replace('"train_loss": ', '"train_loss": 1'))
+    for again in (("report", *command), ("run", *command, "--steps", "plain"), ("check", *command, "--json")):
+        result = stepladder(*again, folder=folder)
+        assert result.returncode == 1, again
+        assert "runs/plain-" in result.stderr
+        assert "its bytes do not have the SHA-256 that its last line gives" in result.stderr
+        if again[0] == "check":
+            assert [step["n"] for step in json.loads(result.stdout)["steps"]] == [1, 0]
+    assert [step["n"] for step in json.loads((folder / "runs/tiny/report.json").read_text())["steps"]] == [1, 0]
+    assert "1 run set aside, as what it holds contradicts itself." in (folder / "runs/tiny/report.md").read_text()
+
+
+def test_options_under_which_there_are_runs_are_named(folder: Path, small_mnist: Path) -> None:
+    command = ("tiny.py", "--data", str(small_mnist))
+    assert stepladder("run", *command, "--epochs", "1", "--steps", "plain", folder=folder).returncode == 0
+    found = "found no runs of ladder 'tiny' in runs under these options, but 1 run with --epochs 1"
+    assert found in refused(stepladder("report", *command, folder=folder))
+    assert found in refused(stepladder("compare", "tiny.py", "plain", "dropout", *command[1:], folder=folder))
+    checked = stepladder("check", *command, folder=folder)
+    assert checked.returncode == 1
+    assert found in checked.stderr
+
+
+def test_a_report_goes_where_it_is_asked_to_and_replaces_more_runs_only_when_forced(folder: Path, small_mnist: Path) -> None:
+    command = ("tiny.py", "--data", str(small_mnist), "--epochs", "1")
+    assert stepladder("run", *command, "--seeds", "2", "--steps", "plain", folder=folder).returncode == 0
+    assert stepladder("report", *command, "--output", "mine", folder=folder).returncode == 0
+    assert (folder / "mine/report.html").is_file()
+    shutil.rmtree(next(folder.glob("runs/plain-*/1")))
+    assert "found a report of 2 runs, these are 1" in refused(stepladder("report", *command, folder=folder))
+    assert stepladder("report", *command, "--force", folder=folder).returncode == 0
+
+
+def test_a_report_on_images_of_another_size_is_refused(folder: Path, small_mnist: Path) -> None:
+    (folder / "large.py").write_text(LADDER.replace("GlobalAvgPool()])", "GlobalAvgPool()], input=(1, 32, 32))"))
+    (folder / "runs").mkdir()
+    for command in ("report", "check"):
+        message = refused(stepladder(command, "large.py", "--data", str(small_mnist), folder=folder))
+        assert "the images are 1 x 28 x 28, the network expects 1 x 32 x 32" in message
 
 
 def test_a_failed_run_is_reported_at_the_end_and_costs_the_others_nothing(folder: Path, small_mnist: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_full_disk_behind_the_output(folder: Path, command: tuple[str, ...]) -
     with Path("/dev/full").open("w") as full:
         assert refused(stepladder(*command, folder=folder, stdout=full)) == "standard output: No space left on device"
         at_once = stepladder(*command, folder=folder, stdout=full, env=terminal(PYTHONUNBUFFERED="1"))
-        assert refused(at_once) == "No space left on device"  # then nobody knows of what
+        assert refused(at_once) == "standard output: No space left on device"
 
 
 def test_an_error_that_cannot_be_told_still_has_its_exit_code(folder: Path) -> None:

@@ -124,6 +124,46 @@ def test_any_two_steps_can_be_compared(lab: Lab, result: Result) -> None:
         lab.compare(other, PLAIN)
 
 
+def test_steps_of_one_id_from_two_ladders_are_two(lab: Lab, result: Result) -> None:
+    other = replace(DROPOUT, id="plain", title="Plain", parent=None)
+    assert result.compare("dropout", "plain").mean == lab.compare(other, PLAIN).mean != 0
+    assert lab.compare(other, PLAIN).live
+
+
+def test_a_run_under_another_seed_with_the_same_weights_is_set_aside(own: Lab) -> None:
+    step = PLAIN.then("Third", batch_size=50)
+    for seed in (0, 1):
+        record_run(own.setup, step, seed, [450, 480 + seed], weights=b"the same")
+    arm = own.result(Ladder("twins", LADDER.budget, [PLAIN, step])).arms["third"]
+    assert [record.seed for record in arm.records] == [0]
+    (reason,) = arm.damaged
+    assert reason.endswith("1/run.json: its weights are those of seed 0, to the bit")
+
+
+def test_a_step_is_not_compared_with_itself(lab: Lab, result: Result) -> None:
+    message = "plain and plain have the same network and recipe: their runs are the same"
+    with pytest.raises(UserError, match=message):
+        lab.compare(PLAIN, PLAIN)
+    with pytest.raises(UserError, match=message):
+        result.compare("plain", "plain")
+    with pytest.raises(SpecError, match="found 'plain', expected a Step"):
+        lab.compare("plain", PLAIN)  # type: ignore[arg-type]
+
+
+def test_a_comparison_with_a_run_that_contradicts_itself_is_refused(own: Lab) -> None:
+    (folder,) = Path(own.runs).glob("plain-*")
+    shutil.copytree(folder / "0", folder / "5")
+    with pytest.raises(RecordError, match="it is the record of fingerprint"):
+        own.compare(DROPOUT, PLAIN)
+
+
+def test_a_result_is_walked_by_the_ids_of_its_steps(result: Result) -> None:
+    assert list(result) == ["plain", "dropout"]
+    assert "plain" in result
+    assert "nope" not in result
+    assert result != replace(result)
+
+
 # A run
 
 
@@ -133,7 +173,7 @@ def test_a_run_gives_its_network_and_the_answers_of_its_record(lab: Lab, result:
     model = run.model()
     assert isinstance(model, torch.nn.Module)
     assert not model.training
-    images = data.load(Path(str(lab.data))).test_images
+    images = lab.images().test_images
     given = {"array": images, "tensor": torch.from_numpy(images), "with channels": images[:, None]}[kind]
     with torch.no_grad():
         logits = model(run.prepare(given))
@@ -145,6 +185,9 @@ def test_images_of_another_kind_are_refused(result: Result) -> None:
     run = result["plain"].run()
     with pytest.raises(TypeError, match=r"found images of torch.float64, expected grey or colour levels from 0 to 255: uint8"):
         run.prepare(np.zeros((2, 28, 28)))
+    with pytest.raises(TypeError, match="found NoneType, expected an array or a tensor of images"):
+        run.prepare(None)
+    assert run.prepare(np.zeros((2, 28, 28), np.uint8)[::-1]).shape == (2, 1, 28, 28)
     for shape in ((28, 28), (2, 3, 28, 28), (2, 32, 32), (2, 28)):
         with pytest.raises(ValueError, match=r"expected \(n, 28, 28\) or \(n, 1, 28, 28\)"):
             run.prepare(np.zeros(shape, np.uint8))
@@ -207,10 +250,10 @@ def test_records_made_before_are_found_and_used(small_mnist: Path, tmp_path: Pat
 
 def test_where_there_are_no_runs_those_under_other_options_are_named(own: Lab) -> None:
     for lab, ladder, expected in (
-        (replace(own, holdout=300), LADDER, "; there are 4 runs with no --holdout"),
-        (replace(own, engine="torch"), LADDER, "; there are 4 runs with --engine native"),
-        (replace(own, data=None), LADDER, f"; there are 4 runs with --data {own.data}"),
-        (own, LADDER.with_epochs(3), "; there are 4 runs with --epochs 2"),
+        (replace(own, holdout=300), LADDER, ", but 4 runs with no --holdout"),
+        (replace(own, engine="torch"), LADDER, ", but 4 runs with --engine native"),
+        (replace(own, data=None), LADDER, f", but 4 runs with --data {own.data}"),
+        (own, LADDER.with_epochs(3), ", but 4 runs with --epochs 2"),
         (own, Ladder("other", LADDER.budget, [Step("Other", TINY, Recipe(learning_rate=0.5, epochs=2))]), ""),
     ):
         result = lab.result(ladder)
@@ -260,8 +303,12 @@ def test_what_cannot_be_is_said_before_anything_is_trained(lab: Lab, tmp_path: P
         own.run(LADDER, epochs=9)
     with pytest.raises(SpecError, match="has no step 'z'"):
         own.run(LADDER, steps=["z"])
-    for seeds in (0, True, 1.5, "3"):
-        with pytest.raises(UserError, match=r"seeds is .*, expected a whole number of at least 1"):
+    with pytest.raises(UserError, match=r"steps is 'plain', expected several ids, as in steps=\['plain'\]"):
+        own.run(LADDER, steps="plain")
+    with pytest.raises(UserError, match="steps names no step"):
+        own.run(LADDER, steps=[])
+    for seeds in (0, True, 1.5, "3", 10**9):
+        with pytest.raises(UserError, match=r"seeds is .*, expected a whole number from 1 to 100,000"):
             own.run(LADDER, seeds=seeds)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="expected a Ladder"):
         own.run("mnist")  # type: ignore[arg-type]

@@ -6,16 +6,16 @@ import pytest
 import stepladder
 
 PUBLIC = [
-    "EMA", "AdamW", "Affine", "AvgPool", "BlurPool", "Budget", "Conv", "Cosine", "Erasing", "Excite", "Flatten",
-    "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe", "Residual", "SpecError",
-    "Step", "StepLR", "UserError",
+    "EMA", "AdamW", "Affine", "AvgPool", "BlurPool", "Budget", "Conv", "Cosine", "DataError", "Erasing", "Excite",
+    "Flatten", "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe",
+    "RecordError", "Residual", "SpecError", "Step", "StepLR", "UserError",
 ]  # fmt: skip
 
 
 def test_the_public_names_are_these() -> None:
     assert stepladder.__all__ == PUBLIC
     found = {name for name, value in vars(stepladder).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
-    assert found - {"TYPE_CHECKING", "Any"} == set(PUBLIC) - {"Lab"}
+    assert found - {"TYPE_CHECKING", "Any", "import_module"} == set(PUBLIC) - {"DataError", "Lab", "RecordError"}
     with pytest.raises(AttributeError, match="module 'stepladder' has no attribute 'lap'"):
         stepladder.lap  # noqa: B018
 

@@ -148,7 +148,7 @@ def test_a_write_that_fails_midway_leaves_no_record(folder: Path) -> None:
 def test_a_record_that_cannot_be_put_in_place_leaves_nothing_behind(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(OSError, match="not empty"):
+    with pytest.raises(RecordError, match=r"3: found no run\.json in it; delete it to make room for the run$"):
         records.write(folder, RECORD, b"weights", LOGITS)
     assert not records.exists(folder)
     assert here(folder) == {"3"}
@@ -180,7 +180,7 @@ record = replace(record, weights_sha256=sha256(weights).hexdigest())
 records.write(folder, record, weights, np.full((20, 10), int(name.name), np.float32))
 """
     template = folder.parent.parent.with_name("elsewhere") / folder.parent.name / "3"
-    records.write(template, RECORD, b"", None)
+    records.write(template, RECORD, b"weights", LOGITS)
     racers = [
         subprocess.Popen([sys.executable, "-c", code, template, folder, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for name in "01"
@@ -415,6 +415,62 @@ def test_a_record_of_schema_1_is_read_and_said_to_lack_what_it_lacks() -> None:
     assert records.lacks(RECORD) == []
     assert records.read_logits(folder, record).shape == (500, 10)
     assert records.verify(folder, record, data.load().test_labels[:500]) is not None
+
+
+def test_what_stands_in_the_place_of_a_run_is_told(folder: Path) -> None:
+    runs = folder.parent.parent
+    records.write(folder, RECORD, b"weights", LOGITS)
+    for seed in (4, 5, 6):
+        shutil.copytree(folder, folder.with_name(str(seed)))
+        (folder.with_name(str(seed)) / "run.json").unlink()
+    (folder.with_name("5") / "run.json").mkdir()
+    os.mkfifo(folder.with_name("6") / "run.json")
+    folder.with_name("7").touch()
+    folder.with_name("8").mkdir()  # empty: a record may take its place
+    told = [f"{folder.with_name(str(seed))}: found no run.json in it, expected a run" for seed in (4, 5, 6, 7)]
+    assert records.broken(runs, FINGERPRINT) == told
+    assert list(records.recorded(runs, FINGERPRINT)) == [3]
+    with pytest.raises(RecordError, match=r"4: found no run\.json in it; delete it to make room"):
+        records.write(folder.with_name("4"), replace(RECORD, seed=4), b"weights", LOGITS)
+    records.write(folder.with_name("8"), replace(RECORD, seed=8), b"weights", LOGITS)
+    assert records.recorded(runs, FINGERPRINT).keys() == {3, 8}
+
+
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    records.write(folder, RECORD, b"weights", LOGITS)
+    for name in ("weights.safetensors", "logits.safetensors"):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+    with pytest.raises(RecordError, match=r"weights\.safetensors: found something else than a file"):
+        records.read_weights(folder, RECORD)
+    with pytest.raises(RecordError, match=r"logits\.safetensors: found something else than a file"):
+        records.read_logits(folder, RECORD)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"normalisation": None}, "its engine, input, classes, normalisation or data is missing"),
+        ({"engine": None}, "its engine, input, classes, normalisation or data is missing"),
+        ({"normalisation": {"mean": [0.1], "std": [0]}}, "expected one above 0 for each channel"),
+        ({"normalisation": {"mean": [], "std": []}}, "its normalisation has the means [] and deviations []"),
+        ({"input": [3, 5, 5]}, "its input is [3, 5, 5], that of its network [1, 28, 28]"),
+        ({"classes": ["a"]}, "it names 1 classes, its network has 10"),
+        ({"data": {"kind": "idx", "path": None, "holdout": 0, "train": 5, "test": 5}}, "it was judged on 5 images"),
+        ({"logits_sha256": None}, "the hash of its logits is missing"),
+        ({"environment": {"date": 5}}, "its environment has 5 as date, expected str"),
+        ({"environment": {"threads": "one"}}, "its environment has 'one' as threads, expected int"),
+    ],
+)
+def test_what_is_needed_to_use_a_network_elsewhere_must_be_there_and_fit(
+    folder: Path, change: dict[str, Any], message: str
+) -> None:
+    records.write(folder, RECORD, b"weights", LOGITS)
+    found = json.loads((folder / "run.json").read_text())
+    del found["sha256"]
+    write_record(folder / "run.json", found | change)
+    with pytest.raises(RecordError, match=re.escape(message)):
+        records.read(folder)
 
 
 # The fingerprint

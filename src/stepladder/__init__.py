@@ -1,5 +1,6 @@
 """Climb to an accuracy target one change at a time, with evidence for every step."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stepladder.spec import (
@@ -32,7 +33,9 @@ from stepladder.spec.layers import (
 )
 
 if TYPE_CHECKING:
+    from stepladder.idx import DataError
     from stepladder.lab import Lab
+    from stepladder.records import RecordError
 
 __version__ = "0.1.0"
 
@@ -45,6 +48,7 @@ __all__ = [
     "Budget",
     "Conv",
     "Cosine",
+    "DataError",
     "Erasing",
     "Excite",
     "Flatten",
@@ -57,6 +61,7 @@ __all__ = [
     "Network",
     "OneCycle",
     "Recipe",
+    "RecordError",
     "Residual",
     "SpecError",
     "Step",
@@ -65,9 +70,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Lab":  # only now: a ladder's file needs none of what it brings
-        from stepladder.lab import Lab
+_ELSEWHERE = {"DataError": "stepladder.idx", "Lab": "stepladder.lab", "RecordError": "stepladder.records"}
+"""Names that a ladder's file needs nothing of, and that bring numpy and more: loaded when they are asked for."""
 
-        return Lab
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        return getattr(import_module(_ELSEWHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from stepladder.engine import identity, native, plain
 from stepladder.environment import environment
 from stepladder.idx import DataError
 from stepladder.job import Job
-from stepladder.records import Checkpoint, Epoch, Normalisation, Record, Status
+from stepladder.records import Checkpoint, Epoch, Normalisation, Record, RecordError, Status
 from stepladder.spec import Recipe, to_data
 from stepladder.state import State
 from stepladder.streams import stream, stream_seed
@@ -89,7 +89,10 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
     run = state.begin(model, recipe)
     history: list[Epoch] = []
     if checkpoint:
-        state.restore(run, checkpoint.arrays)
+        try:
+            state.restore(run, checkpoint.arrays)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise RecordError(f"{folder}.checkpoint: does not fit this run ({error}); delete it to train the run anew") from None
         history = list(checkpoint.history)
 
     status: Status = "finished"

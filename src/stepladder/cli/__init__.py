@@ -81,11 +81,12 @@ def main() -> None:
         if sys.stdout:
             sys.stdout.flush()  # here, where it may fail; at the end of the process it would be a traceback
     except (UserError, OSError) as error:
-        printed, code = _flushed(sys.stdout), 2
-        message = str(error) if isinstance(error, UserError) else _reason(error, printed)
+        code = 2
+        _flush(sys.stdout)
+        message = str(error) if isinstance(error, UserError) else _reason(error)
         with suppress(OSError):
             print(f"stepladder: {message}", file=sys.stderr)
-        _flushed(sys.stderr)
+        _flush(sys.stderr)
     sys.exit(code)
 
 
@@ -100,24 +101,22 @@ def _exit_code() -> int | str | None:
     return None
 
 
-def _flushed(stream: TextIO | None) -> bool:
-    """Whether all that was printed is written; what cannot be is given up, or Python would end by trying it again."""
+def _flush(stream: TextIO | None) -> None:
+    """Write all that was printed; what cannot be is given up, or Python would end by trying it again."""
     if stream is None:
-        return True
+        return
     try:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return False
-    return True
 
 
-def _reason(error: OSError, printed: bool) -> str:
+def _reason(error: OSError) -> str:
     """What the operating system refuses, and of which file, where that is known."""
     reason = error.strerror or str(error)
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {reason}"
-    return f"standard output: {reason}" if isinstance(error, BrokenPipeError) or not printed else reason
+    return f"standard output: {reason}"  # files are named by what writes them
 
 
 def _version(wanted: bool) -> None:
@@ -228,6 +227,8 @@ def check(
         print(json.dumps(found, indent=1, allow_nan=False))
     else:
         verdicts.show(result.ladder, found)
+    if result.hint:
+        print(result.hint, file=sys.stderr)
     outcome = verdicts.EXITS[found["outcome"]]
     raise typer.Exit(code or (0 if outcome == 3 and allow_undecided else outcome))
 

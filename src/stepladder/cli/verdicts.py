@@ -51,7 +51,7 @@ def show(ladder: Ladder, found: dict[str, Any]) -> None:
     """Print what `check` found: a line for each step, why it fails, and what the outcome is."""
     budget = ladder.budget
     title = (
-        f"{ladder.name}: {budget.accuracy:.2%} held in the last {budget.hold} epochs by {budget.held:.0%} of the seeds, "
+        f"{ladder.name}: {budget.accuracy:.2%} held in the last {counted(budget.hold, 'epoch')} by {budget.held:.0%} of the seeds, "
         f"at most {budget.parameters:,} parameters and {budget.epochs} epochs"
     )
     table = tables.new(title, ("step", "target", "against its parent", "seeds", "test", "held", "parameters", "epochs"), left=3)

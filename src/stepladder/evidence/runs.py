@@ -38,8 +38,9 @@ def load(steps: Sequence[Step], setup: Setup) -> dict[str, Arm]:
 def _arm(step: Step, setup: Setup) -> Arm:
     dataset = setup.dataset(step.network.classes)
     asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
-    found, answers, damaged = list[Record](), dict[int, NDArray[np.uint8]](), list[str]()
-    for seed, folder in records.recorded(setup.runs, setup.fingerprint(step)).items():
+    fingerprint = setup.fingerprint(step)
+    found, answers, damaged = list[Record](), dict[int, NDArray[np.uint8]](), records.broken(setup.runs, fingerprint)
+    for seed, folder in records.recorded(setup.runs, fingerprint).items():
         try:
             record = records.read(folder)
             for name, value in asked.items():
@@ -47,6 +48,9 @@ def _arm(step: Step, setup: Setup) -> Arm:
                     raise RecordError(
                         f"{folder / 'run.json'}: {name} is {getattr(record, name)}, expected {value} of step {step.id}"
                     )
+            for other in found:
+                if other.weights_sha256 == record.weights_sha256:
+                    raise RecordError(f"{folder / 'run.json'}: its weights are those of seed {other.seed}, to the bit")
             answered = records.verify(folder, record, dataset.test_labels)
         except RecordError as error:
             damaged.append(str(error))

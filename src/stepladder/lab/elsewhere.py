@@ -66,5 +66,5 @@ def _path(record: Record) -> str | None:
 def sentence(ladder: Ladder, setup: Setup) -> str:
     """That no run was found, and which there are under other options."""
     others = elsewhere(ladder, setup)
-    there = f"; there are {others}" if others else ""
+    there = f", but {others}" if others else ""
     return f"found no runs of ladder {ladder.name!r} in {setup.runs} under these options{there}"

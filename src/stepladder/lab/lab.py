@@ -16,6 +16,9 @@ from stepladder.spec import Ladder, SpecError, Step, UserError
 from stepladder.sweep import Failure
 from stepladder.workers import Workers
 
+MOST_SEEDS = 100_000
+"""Of a step in one sweep."""
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -48,8 +51,12 @@ class Lab:
                 raise UserError(f"{name} is {value!r}, expected a whole number of at least {least}")
         for name in ("runs", "data"):
             value = getattr(self, name)
-            if not (isinstance(value, str | Path) or (name == "data" and value is None)):
+            if (not isinstance(value, str | Path) or not str(value) or "\0" in str(value)) and not (
+                name == "data" and value is None
+            ):
                 raise UserError(f"{name} is {value!r}, expected the path of a folder")
+        if not isinstance(self.engine, str | None):
+            raise UserError(f"engine is {self.engine!r}, expected a name or None")
         engine.check(self.setup.engine, self.device, self.threads or 1)
         if Path(self.runs).exists() and not Path(self.runs).is_dir():
             raise UserError(f"{self.runs}: found a file, expected a folder of runs")
@@ -77,11 +84,11 @@ class Lab:
         that fails is told in the result's `problems`, and the others go on.
         """
         ladder = _of(ladder, epochs)
-        if type(seeds) is not int or seeds < 1:
-            raise UserError(f"seeds is {seeds!r}, expected a whole number of at least 1")
+        if type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS:
+            raise UserError(f"seeds is {seeds!r}, expected a whole number from 1 to {MOST_SEEDS:,}")
         if violations := ladder.violations():
             raise SpecError(f"ladder {ladder.name!r} breaks its budget: {'; '.join(violations)}")
-        if isinstance(steps, str):
+        if steps is not None and (isinstance(steps, str) or not isinstance(steps, Iterable)):
             raise UserError(f"steps is {steps!r}, expected several ids, as in steps=[{steps!r}]")
         chosen = ladder.steps if steps is None else [ladder.step(name) for name in steps]
         if not chosen:
@@ -112,6 +119,11 @@ class Lab:
         Raises UserError where no finished seed is shared, RecordError for a run that contradicts itself.
         """
         self._look()
+        for each in (step, other):
+            if not isinstance(each, Step):
+                raise SpecError(f"found {each!r}, expected a Step (Result.compare takes ids)")
+        if self.setup.fingerprint(step) == self.setup.fingerprint(other):
+            raise UserError(f"{step.id} and {other.id} have the same network and recipe: their runs are the same")
         one, two = (evidence.load([each], self.setup)[each.id] for each in (step, other))  # apart: both may have one id
         if damaged := [*one.damaged, *two.damaged]:
             raise RecordError(damaged[0])

@@ -43,7 +43,7 @@ class StepResult:
     def run(self, seed: int = 0) -> Run:
         """The recorded run of a seed; raises UserError, naming the seeds there are."""
         for record in self.arm.records:
-            if record.seed == seed:
+            if record.seed == seed and type(seed) is int:
                 return Run(records.recorded(self.setup.runs, record.fingerprint)[seed], record)
         there = ", ".join(str(record.seed) for record in self.arm.records) or "none"
         raise UserError(f"step {self.step.id} has no run of seed {seed!r}; its seeds are {there}")
@@ -89,6 +89,8 @@ class Result:
         one, two = self.ladder.step(step), self.ladder.step(other)
         if self.hint:
             raise UserError(self.hint)
+        if self.setup.fingerprint(one) == self.setup.fingerprint(two):
+            raise UserError(f"{step} and {other} have the same network and recipe: their runs are the same")
         effect = evidence.between(self.ladder, self.arms, self.setup.images(self.ladder.steps).test_labels, one, two)
         if effect is None:
             raise no_shared_seed((one, self.arms[step]), (two, self.arms[other]))

@@ -71,7 +71,9 @@ class Run:
                 f"{self.folder / 'run.json'}: a record of schema {self.record.schema}, which lacks "
                 f"{', '.join(records.lacks(self.record))}; expected one of schema {records.SCHEMA} to prepare images by"
             )
-        levels = torch.as_tensor(images)
+        if not isinstance(images, np.ndarray | torch.Tensor):
+            raise TypeError(f"found {type(images).__name__}, expected an array or a tensor of images")
+        levels = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(images))
         if levels.dtype is not torch.uint8:
             raise TypeError(f"found images of {levels.dtype}, expected grey or colour levels from 0 to 255: uint8")
         if levels.dim() == 3 and shape[0] == 1:

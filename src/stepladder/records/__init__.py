@@ -8,6 +8,7 @@ step or a ladder can be renamed, and two ladders share what is the same.
 from stepladder.records.checkpoint import Checkpoint, progress, read_checkpoint, write_checkpoint
 from stepladder.records.folder import (
     alone,
+    broken,
     clear_leftovers,
     exists,
     lock,
@@ -23,7 +24,7 @@ from stepladder.records.folder import (
 from stepladder.records.record import SCHEMA, Array, Epoch, Normalisation, Record, RecordError, Source, Status, fingerprint, lacks
 
 __all__ = [
-    "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "alone",
+    "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "alone", "broken",
     "clear_leftovers", "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint", "read_logits",
     "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_checkpoint",
 ]  # fmt: skip

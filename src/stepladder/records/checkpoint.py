@@ -52,6 +52,8 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         found = Checkpoint(
             _HISTORY.decode(metadata["history"]), int(metadata["threads"]), arrays, metadata["fingerprint"], int(metadata["seed"])
         )
+        if [epoch.epoch for epoch in found.history] != list(range(1, len(found.history) + 1)) or not found.threads > 0:
+            raise ValueError("its epochs are not each once, from 1 on, or its threads none")
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:

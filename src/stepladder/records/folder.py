@@ -41,6 +41,17 @@ def recorded(runs: Path, fingerprint: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def broken(runs: Path, fingerprint: str) -> list[str]:
+    """What stands where a run of this fingerprint belongs and is none, a sentence each."""
+    found = []
+    for parent in _step_folders(runs, fingerprint):
+        for path in sorted(parent.iterdir()):
+            empty = path.is_dir() and not any(path.iterdir())  # a record may take its place
+            if path.name.isdecimal() and not exists(path) and not empty:
+                found.append(f"{path}: found no run.json in it, expected a run")
+    return found
+
+
 def exists(folder: Path) -> bool:
     """Whether this run is finished (or has diverged) and recorded."""
     return (folder / "run.json").is_file()
@@ -62,6 +73,8 @@ def write(folder: Path, record: Record, weights: bytes, logits: NDArray[np.float
     except (OSError, ValueError):
         shutil.rmtree(temporary)
         if not exists(folder):
+            if folder.exists():
+                raise RecordError(f"{folder}: found no run.json in it; delete it to make room for the run") from None
             raise
     checkpoint_file(folder).unlink(missing_ok=True)
 
@@ -123,6 +136,8 @@ def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[n
     if fault := accuracy_fault(record, len(labels)):
         raise RecordError(f"{path}: {fault}")
     if record.confusion is None:
+        if (folder / "logits.safetensors").exists():
+            raise RecordError(f"{path}: it has diverged, with logits beside it")
         return None
     answers: NDArray[np.uint8] = read_logits(folder, record).argmax(axis=1).astype(np.uint8)
     classes = len(record.confusion)
@@ -208,6 +223,8 @@ def _lock_file(runs: Path, name: str) -> Path:
 
 def _read(path: Path, sha256: str | None) -> bytes:
     """A file's bytes, checked against their hash where there is one."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise RecordError(f"{path}: found something else than a file")
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

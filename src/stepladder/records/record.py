@@ -175,11 +175,31 @@ def _faults(record: Record) -> Iterator[str]:
         yield f"it has {record.status}, with {'no' if record.confusion is None else 'a'} confusion matrix"
     if record.confusion is not None:
         yield from _confusion_faults(record, record.confusion)
+    if record.schema > 1:
+        yield from _use_faults(record)
     identities = _identities(record)
     if identities and record.fingerprint not in (
         _fingerprint(record.network, record.recipe, record.data_sha256, identity) for identity in identities
     ):
         yield f"its fingerprint is {record.fingerprint}, which is not that of its network, recipe, data and engine"
+
+
+def _use_faults(record: Record) -> Iterator[str]:
+    """What is missing or wrong of that which is needed to use the network elsewhere."""
+    if record.engine is None or not (record.input and record.classes and record.normalisation and record.data):
+        yield "its engine, input, classes, normalisation or data is missing, expected all of them in schema 2"
+        return
+    if list(record.input) != record.network.get("input"):
+        yield f"its input is {list(record.input)}, that of its network {record.network.get('input')}"
+    if len(record.classes) != record.network.get("classes"):
+        yield f"it names {len(record.classes)} classes, its network has {record.network.get('classes')}"
+    mean, std = record.normalisation.mean, record.normalisation.std
+    if len(mean) != record.input[0] or len(std) != record.input[0] or min(std) <= 0:
+        yield f"its normalisation has the means {mean} and deviations {std}, expected one above 0 for each channel"
+    if record.confusion is not None and record.data.test != int(np.sum(record.confusion)):
+        yield f"it was judged on {record.data.test} images, its confusion matrix counts {int(np.sum(record.confusion))}"
+    if (record.status == "finished") != (record.logits_sha256 is not None):
+        yield "the hash of its logits is missing" if record.status == "finished" else "it has diverged, with a hash of logits"
 
 
 def _confusion_faults(record: Record, confusion: list[list[int]]) -> Iterator[str]:
