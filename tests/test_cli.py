@@ -105,12 +105,12 @@ def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small
 
     runs = {path: path.read_bytes() for path in folder.glob("runs/*/0/run.json")}
     assert len(runs) == 2
-    second = process(*command, folder=folder)
+    second = stepladder(*command, folder=folder)
     assert "2 of 2 runs are recorded" in second.stdout
     assert {path: path.read_bytes() for path in folder.glob("runs/*/0/run.json")} == runs
     assert (folder / "runs/tiny/report.json").read_text() == report
 
-    rewritten = process("report", "tiny.py", "--data", str(small_mnist), folder=folder)
+    rewritten = stepladder("report", "tiny.py", "--data", str(small_mnist), folder=folder)
     assert rewritten.returncode == 0
     assert (folder / "runs/tiny/report.json").read_text() == report
 

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
-KILLS = int(os.environ.get("STEPLADDER_KILLS", 2))
+KILLS = int(os.environ.get("STEPLADDER_KILLS", 1))
 
 TORCHS = f"torchinductor_{getuser()}"
 """A folder that torch makes among the temporary files of every user."""
