@@ -128,7 +128,7 @@ def test_run_takes_steps_seeds_epochs_and_threads(folder: Path, small_mnist: Pat
 
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, small_mnist: Path) -> None:
-    command = ("run", "tiny.py", "--data", str(small_mnist), "--epochs", "3", "--engine", "torch", "--workers", "1")
+    command = ("run", "tiny.py", "--data", str(small_mnist), "--epochs", "3", "--engine", "torch", "--threads", "1")
     whole = stepladder(*command, "--runs", "whole", folder=folder)
     assert whole.returncode == 0, whole.stderr
 
@@ -159,7 +159,7 @@ def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, smal
 def test_a_diverged_run_is_told_and_recorded_and_the_others_go_on(folder: Path, small_mnist: Path) -> None:
     text = LADDER.replace('dropout=0.1, target="Learn less by heart."', "weight_decay=999.0")
     (folder / "steep.py").write_text(text)
-    result = stepladder("run", "steep.py", "--data", str(small_mnist), "--workers", "1", folder=folder)
+    result = stepladder("run", "steep.py", "--data", str(small_mnist), "--threads", "1", folder=folder)
     assert result.returncode == 0
     assert "dropout seed 0 diverged: its loss was not finite in epoch 1." in result.stderr
     assert {json.loads(path.read_text())["status"] for path in folder.glob("runs/*/0/run.json")} == {"finished", "diverged"}
@@ -167,7 +167,7 @@ def test_a_diverged_run_is_told_and_recorded_and_the_others_go_on(folder: Path, 
 
 def test_a_sweep_of_which_every_run_diverged_exits_with_1(folder: Path, small_mnist: Path) -> None:
     (folder / "steep.py").write_text(LADDER.replace("batch_size=100", "batch_size=100, weight_decay=999.0"))
-    result = stepladder("run", "steep.py", "--steps", "plain", "--data", str(small_mnist), "--workers", "1", folder=folder)
+    result = stepladder("run", "steep.py", "--steps", "plain", "--data", str(small_mnist), "--threads", "1", folder=folder)
     assert result.returncode == 1
     assert "plain seed 0 diverged" in result.stderr
     assert (folder / "runs/tiny/report.html").is_file()
@@ -224,7 +224,7 @@ def test_a_failed_run_is_reported_at_the_end_and_costs_the_others_nothing(folder
     (run,) = folder.glob("runs/plain-*/0")
     checkpoint = run.with_name("1.checkpoint")
     checkpoint.write_bytes(b"not a checkpoint")
-    result = stepladder("run", "tiny.py", "--data", str(small_mnist), "--seeds", "2", "--workers", "1", folder=folder)
+    result = stepladder("run", "tiny.py", "--data", str(small_mnist), "--seeds", "2", "--threads", "1", folder=folder)
     assert result.returncode == 1
     assert "plain seed 1 failed" in result.stderr
     assert str(checkpoint.relative_to(folder)) in result.stderr

@@ -29,7 +29,7 @@ LADDER = Ladder("tiny", Budget(parameters=5_000, epochs=5, accuracy=0.5, hold=1)
 
 @pytest.fixture(scope="module")
 def lab(small_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    return sl.Lab(tmp_path_factory.mktemp("lab") / "runs", data=small_mnist, workers=1)
+    return sl.Lab(tmp_path_factory.mktemp("lab") / "runs", data=small_mnist, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -25,14 +25,15 @@ def test_the_example_ladder_runs_with_the_commands_printed_below_it(tmp_path: Pa
     for command in commands:
         arguments = shlex.split(command, comments=True)[1:]
         if arguments[0] == "run":
-            arguments += ["--data", str(small_mnist), "--epochs", "1", "--workers", "1"]
+            arguments += ["--data", str(small_mnist), "--epochs", "1", "--threads", "1"]
         subprocess.run([sys.executable, "-m", "stepladder", *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=120)
     assert (tmp_path / "runs/mine/report.html").exists()
 
 
 def test_the_library_is_called_as_printed(tmp_path: Path, small_mnist: Path) -> None:
     ladder, library = blocks("python")
-    quick = library.replace('Lab("runs")', f'Lab("runs", data={str(small_mnist)!r})').replace("seeds=3", "epochs=5, progress=False")
+    lab = f'Lab("runs", data={str(small_mnist)!r}, threads=1)'
+    quick = library.replace('Lab("runs")', lab).replace("seeds=3", "epochs=5, progress=False")
     assert quick.count(str(small_mnist)) == quick.count("epochs=5") == 1
     (tmp_path / "script.py").write_text(f"{ladder}\n{quick}\nprint(sum(found.numel() for found in model.parameters()))")
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
