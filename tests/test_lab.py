@@ -133,8 +133,10 @@ def test_a_run_under_another_seed_with_the_same_weights_is_set_aside(own: Lab) -
     step = PLAIN.then("Third", batch_size=50)
     for seed in (0, 1):
         record_run(own.setup, step, seed, [450, 480 + seed], weights=b"the same")
+    for seed in (2, 3):  # where the loss is NaN, so may all weights be
+        record_run(own.setup, step, seed, [450], weights=b"not a number", diverged=True)
     arm = own.result(Ladder("twins", LADDER.budget, [PLAIN, step])).arms["third"]
-    assert [record.seed for record in arm.records] == [0]
+    assert [record.seed for record in arm.records] == [0, 2, 3]
     (reason,) = arm.damaged
     assert reason.endswith("1/run.json: its weights are those of seed 0, to the bit")
 

@@ -335,6 +335,7 @@ def test_a_byte_changed_anywhere_is_noticed(folder: Path) -> None:
         ({"seed": -1}, "Expected `int` >= 0 - at `$.seed`"),
         ({"seed": 4}, "it is the record of fingerprint FP, seed 4; expected those of its folder, plain-FP/3"),
         ({"epochs": 3}, "it has finished, with 2 of 3 epochs in its history"),
+        ({"epochs": 0, "history": []}, "Expected `int` >= 1 - at `$.epochs`"),
         ({"history": None}, "Expected `array`, got `null` - at `$.history`"),
         ({"history": [1]}, "Expected `object`, got `int` - at `$.history[0]`"),
         ({"history": [{"epoch": 1}]}, "Object missing required field `learning_rate` - at `$.history[0]`"),

@@ -83,7 +83,7 @@ class Record:
     fingerprint: str
     status: Status
     parameters: Count
-    epochs: Count
+    epochs: Annotated[int, Meta(ge=1, le=2**53)]
     history: list[Epoch]
     confusion: list[list[Count]] | None
     weights_sha256: str
