@@ -11,7 +11,7 @@ from conftest import IDX_NAMES, idx_bytes, write_idx_folder
 from numpy.typing import NDArray
 
 from stepladder import data
-from stepladder.idx import DataError
+from stepladder.data import DataError, dataset
 
 Arrays = list[NDArray[np.uint8]]
 
@@ -63,7 +63,7 @@ print(data.load().train_images.shape)
 def test_a_damaged_embedded_copy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist = data.load()
     write_idx_folder(tmp_path, (mnist.train_images[:50], mnist.train_labels[:50], mnist.test_images[:10], mnist.test_labels[:10]))
-    monkeypatch.setattr(data, "EMBEDDED", tmp_path)
+    monkeypatch.setattr(dataset, "EMBEDDED", tmp_path)
     data.load.cache_clear()
     try:
         with pytest.raises(DataError) as refused:
@@ -83,7 +83,7 @@ def test_one_changed_label_of_the_embedded_copy_is_refused(tmp_path: Path, monke
     shutil.copytree(data.EMBEDDED, tmp_path, dirs_exist_ok=True)
     (tmp_path / f"{IDX_NAMES[3]}.gz").unlink()
     (tmp_path / IDX_NAMES[3]).write_bytes(idx_bytes(labels))
-    monkeypatch.setattr(data, "EMBEDDED", tmp_path)
+    monkeypatch.setattr(dataset, "EMBEDDED", tmp_path)
     data.load.cache_clear()
     try:
         with pytest.raises(DataError, match="the embedded MNIST is damaged"):

@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from stepladder import data
-from stepladder.idx import DataError, read_idx
+from stepladder.data import DataError
+from stepladder.data.idx import read_idx
 
 NUMBERS = st.sampled_from([0, 1, 2, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
 

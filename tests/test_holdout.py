@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stepladder import Network, Recipe, Step, data, records
-from stepladder.data import hold_out, stratified
-from stepladder.idx import DataError
+from stepladder.data import DataError, hold_out, stratified
 from stepladder.job import Job, Setup
 from stepladder.train import train
 

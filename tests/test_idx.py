@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from stepladder.idx import DataError, read_idx
+from stepladder.data import DataError
+from stepladder.data.idx import read_idx
 from stepladder.spec import UserError
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -166,7 +167,8 @@ def test_images_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> None:
         file.truncate(16 + (1 << 32))  # four gigabytes that take no room on the disk
     code = """
 import pathlib, resource, sys
-from stepladder.idx import DataError, read_idx
+from stepladder.data import DataError
+from stepladder.data.idx import read_idx
 resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
 try:
     read_idx(pathlib.Path(sys.argv[1]), dimensions=3)

@@ -16,7 +16,7 @@ from recorded import record_run
 
 import stepladder as sl
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, SpecError, Step, data, records
-from stepladder.idx import DataError
+from stepladder.data import DataError
 from stepladder.lab import Lab, Result
 from stepladder.records import Normalisation, RecordError
 from stepladder.spec import UserError

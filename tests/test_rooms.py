@@ -12,7 +12,7 @@ import stepladder
 
 ROOMS = (
     *("__main__", "cli", "lab", "report", "page", "analysis", "evidence"),
-    *("live", "sweep", "workers", "train", "state", "job", "engine", "augment", "data", "idx"),
+    *("live", "sweep", "workers", "train", "state", "job", "engine", "augment", "data"),
     *("tracing", "anatomy", "records", "environment", "streams", "ladders", "", "spec"),
 )  # fmt: skip
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
@@ -61,7 +61,7 @@ def imported(path: Path) -> set[str]:
 
 
 IMPORTS = {name: imported(path) for name, path in MODULES.items()}
-IMPORTS[""] -= {"stepladder.idx", "stepladder.lab", "stepladder.records"}  # of which names are loaded for those who ask for them
+IMPORTS[""] -= {"stepladder.data", "stepladder.lab", "stepladder.records"}  # of which names are loaded for those who ask for them
 
 
 def ours(module: str) -> set[str]:

@@ -15,8 +15,8 @@ from training import figures
 
 from stepladder import Affine, Conv, GlobalAvgPool, Network, Recipe, Step, StepLR, data, ladders, records
 from stepladder.augment import normalise
+from stepladder.data import DataError
 from stepladder.engine import plain
-from stepladder.idx import DataError
 from stepladder.job import Job, Setup
 from stepladder.records import Record, Source
 from stepladder.spec import to_data

@@ -33,7 +33,7 @@ from stepladder.spec.layers import (
 )
 
 if TYPE_CHECKING:
-    from stepladder.idx import DataError
+    from stepladder.data import DataError
     from stepladder.lab import Lab
     from stepladder.records import RecordError
 
@@ -70,7 +70,7 @@ __all__ = [
 ]
 
 
-_ELSEWHERE = {"DataError": "stepladder.idx", "Lab": "stepladder.lab", "RecordError": "stepladder.records"}
+_ELSEWHERE = {"DataError": "stepladder.data", "Lab": "stepladder.lab", "RecordError": "stepladder.records"}
 """Names that a ladder's file needs nothing of, and that bring numpy and more: loaded when they are asked for."""
 
 

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from stepladder import data, records, state
 from stepladder.augment import draw_boxes, draw_maps, erase
+from stepladder.data import DataError
 from stepladder.engine import identity, native, plain
 from stepladder.environment import environment
-from stepladder.idx import DataError
 from stepladder.job import Job
 from stepladder.records import Checkpoint, Epoch, Normalisation, Record, RecordError, Status
 from stepladder.spec import Recipe, to_data

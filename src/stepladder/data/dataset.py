@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.idx import DataError, read_idx
+from stepladder.data.found import DataError
+from stepladder.data.idx import read_idx
 
-EMBEDDED = Path(__file__).parent / "mnist"
+EMBEDDED = Path(__file__).parents[1] / "mnist"
 MNIST_DIGEST = "25c98f992c005963b7428e1f38418b233c9b286cc403519287eb8063f0bcfe07"
 
 HOLDOUT_SEED = 1998

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.spec import UserError
+from stepladder.data.found import DataError
 
 # A gzip stream may expand a thousandfold, so a header that lies could claim all memory. MNIST's images expand 5 times; what
 # claims to be 200 times its file is a bomb, or as good as blank. Small claims are free: sorted labels do expand 1,000 times.
@@ -20,10 +20,6 @@ MOST_EXPANSION = 200
 ALWAYS_ALLOWED = 64 << 20
 COUNTED = 1 << 16
 """How many bytes too many are counted before the rest is left packed."""
-
-
-class DataError(UserError):
-    """A data file that cannot be used: the message names the file, what was found and what was expected."""
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
