@@ -44,16 +44,16 @@ Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> 
             window.at(2), has.at(0), has.at(1), has.at(2), has.at(3), dropout,   fixed,     source};
 }
 
-// uint8 images (count, height, width), chosen by int64 indices, through (chosen, 2, 3) maps or none, to float32.
+// uint8 images (count, channels, height, width), chosen by int64 indices, through (chosen, 2, 3) maps or none, to float32; one
+// mean and deviation for each channel.
 void batch(Threads& threads, const std::string& isa, Address images, int64_t available, Address chosen, int count, int height,
-           int width, Address maps, float mean, float deviation, Address out) {
+           int width, Address maps, const std::vector<float>& mean, const std::vector<float>& deviation, Address out) {
     const Kernels& kernels = choose(isa);
     for (int n = 0; n < count; ++n)
         if (const int64_t index = ((const int64_t*)chosen)[n]; index < 0 || index >= available)
             throw std::out_of_range("chosen[" + std::to_string(n) + "] is " + std::to_string(index) + ", expected an index of " +
                                     std::to_string(available) + " images");
-    const size_t size = (size_t)height * width;
-    const float scale = 1 / (255 * deviation), shift = -mean / deviation;
+    const size_t size = (size_t)height * width, channels = mean.size();
     const int share = std::max(1, (count + 15) / 16);  // images at a time
     std::vector<float> positions(image_positions(height, width));
     for (size_t i = 0; i < size; ++i) {
@@ -63,9 +63,10 @@ void batch(Threads& threads, const std::string& isa, Address images, int64_t ava
     threads.run((count + share - 1) / share, [&](int item, int) {
         std::vector<uint8_t> patch(image_patch(height, width));
         for (int n = item * share; n < std::min(count, (item + 1) * share); ++n)
-            kernels.image((const uint8_t*)images + ((const int64_t*)chosen)[n] * size, height, width,
-                          maps ? (const float*)maps + 6 * n : nullptr, scale, shift, positions.data(), patch.data(),
-                          (float*)out + n * size);
+            for (size_t c = 0; c < channels; ++c)
+                kernels.image((const uint8_t*)images + (((const int64_t*)chosen)[n] * channels + c) * size, height, width,
+                              maps ? (const float*)maps + 6 * n : nullptr, 1 / (255 * deviation[c]), -mean[c] / deviation[c],
+                              positions.data(), patch.data(), (float*)out + (n * channels + c) * size);
     });
 }
 

@@ -70,7 +70,7 @@ def write_idx_folder(folder: Path, arrays: Sequence[NDArray[np.uint8]], *, compr
 def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the first 2,000 training and 500 test images of MNIST."""
     mnist = data.load()
-    arrays = (mnist.train_images[:2000], mnist.train_labels[:2000], mnist.test_images[:500], mnist.test_labels[:500])
+    arrays = (mnist.train_images[:2000, 0], mnist.train_labels[:2000], mnist.test_images[:500, 0], mnist.test_labels[:500])
     return write_idx_folder(tmp_path_factory.mktemp("small-mnist"), arrays)
 
 

@@ -85,7 +85,7 @@ def record_run(
 def built(ladder: Ladder, setup: Setup) -> dict[str, Any]:
     """The data of report.json, from the records there are."""
     arms, labels = evidence.load(ladder.steps, setup), setup.dataset(10).test_labels
-    return report.build(ladder, setup, arms, evidence.gather(ladder, arms, labels), len(labels))
+    return report.build(ladder, setup, arms, evidence.gather(ladder, arms, labels), setup.dataset(10))
 
 
 CLIMB = {"0": 0.9931, "A1": 0.9929, "A2": 0.9934, "A3": 0.9943, "A4": 0.9952,

@@ -29,25 +29,30 @@ def assert_same_grey(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected.float(), rtol=0, atol=0.02)  # of 255
 
 
+def of_grey(images: Tensor, maps: Tensor) -> Tensor:
+    """Images without channels resampled."""
+    return resample(images.unsqueeze(1), maps).squeeze(1)
+
+
 # Resampling: maps made by hand
 
 
 @given(sizes, seeds)
 def test_the_identity_changes_nothing(size: tuple[int, int], seed: int) -> None:
     images = noise(*size, seed)
-    assert_same_grey(resample(images, one_map((1, 0, 0), (0, 1, 0))), images)
+    assert_same_grey(of_grey(images, one_map((1, 0, 0), (0, 1, 0))), images)
 
 
 @given(size=st.integers(1, 12), seed=seeds)
 def test_a_quarter_turn_is_rot90(size: int, seed: int) -> None:
     images = noise(size, size, seed)
-    assert_same_grey(resample(images, one_map((0, 1, 0), (-1, 0, 0))), images.rot90(-1, (1, 2)))
-    assert_same_grey(resample(images, one_map((0, -1, 0), (1, 0, 0))), images.rot90(1, (1, 2)))
+    assert_same_grey(of_grey(images, one_map((0, 1, 0), (-1, 0, 0))), images.rot90(-1, (1, 2)))
+    assert_same_grey(of_grey(images, one_map((0, -1, 0), (1, 0, 0))), images.rot90(1, (1, 2)))
 
 
 def test_a_quarter_turn_of_an_image_that_is_not_square_keeps_pixels_square() -> None:
     images = noise(4, 8)
-    turned = resample(images, one_map((0, 1, 0), (-1, 0, 0)))
+    turned = of_grey(images, one_map((0, 1, 0), (-1, 0, 0)))
     assert_same_grey(turned[:, :, 2:6], images[:, :, 2:6].rot90(-1, (1, 2)))  # the central square turns as in a square image
     assert_same_grey(turned[:, :, [0, 1, 6, 7]], torch.zeros(1, 4, 4))
 
@@ -57,23 +62,23 @@ def test_a_whole_shift_moves_pixels_and_fills_with_background(size: tuple[int, i
     images, (height, width), (x, y) = noise(*size, seed), size, by
     padded = torch.nn.functional.pad(images, (3, 3, 3, 3))
     expected = padded[:, 3 + y : 3 + y + height, 3 + x : 3 + x + width]
-    assert_same_grey(resample(images, one_map((1, 0, x), (0, 1, y))), expected)
+    assert_same_grey(of_grey(images, one_map((1, 0, x), (0, 1, y))), expected)
 
 
 def test_half_a_shift_is_the_mean_of_two_pixels() -> None:
     images = torch.tensor([[[0, 100, 40, 200]]], dtype=torch.uint8)
-    assert_same_grey(resample(images, one_map((1, 0, 0.5), (0, 1, 0))), torch.tensor([[[50, 70, 120, 100]]]))
+    assert_same_grey(of_grey(images, one_map((1, 0, 0.5), (0, 1, 0))), torch.tensor([[[50, 70, 120, 100]]]))
 
 
 def test_an_image_twice_as_large_shows_its_middle() -> None:
     images = torch.zeros(1, 8, 8, dtype=torch.uint8)
     images[:, 2:6, 2:6] = 200
-    assert_same_grey(resample(images, one_map((0.5, 0, 0), (0, 0.5, 0)))[:, 1:7, 1:7], torch.full((1, 6, 6), 200))
+    assert_same_grey(of_grey(images, one_map((0.5, 0, 0), (0, 0.5, 0)))[:, 1:7, 1:7], torch.full((1, 6, 6), 200))
 
 
 def test_the_corners_of_a_turned_image_are_background() -> None:
     images = torch.full((1, 28, 28), 255, dtype=torch.uint8)
-    turned = resample(images, one_map((math.sqrt(0.5), math.sqrt(0.5), 0), (-math.sqrt(0.5), math.sqrt(0.5), 0)))
+    turned = of_grey(images, one_map((math.sqrt(0.5), math.sqrt(0.5), 0), (-math.sqrt(0.5), math.sqrt(0.5), 0)))
     corners = turned[0, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert corners.tolist() == [0, 0, 0, 0]
     assert_same_grey(turned[:, 10:18, 10:18], torch.full((1, 8, 8), 255))
@@ -81,9 +86,16 @@ def test_the_corners_of_a_turned_image_are_background() -> None:
 
 def test_every_image_has_a_map_of_its_own() -> None:
     images = noise(6, 6).repeat(2, 1, 1)
-    found = resample(images, torch.cat([one_map((1, 0, 0), (0, 1, 0)), one_map((1, 0, 1), (0, 1, 0))]))
+    found = of_grey(images, torch.cat([one_map((1, 0, 0), (0, 1, 0)), one_map((1, 0, 1), (0, 1, 0))]))
     assert_same_grey(found[0], images[0])
     assert_same_grey(found[1, :, :-1], images[1, :, 1:])
+
+
+def test_every_channel_is_mapped_alike() -> None:
+    colour = torch.cat([noise(7, 9, seed) for seed in range(3)]).unsqueeze(0)
+    found = resample(colour, one_map((0.9, 0.2, 1.3), (-0.1, 1.1, 0.4)))
+    for number in range(3):
+        assert torch.equal(found[:, number], of_grey(colour[:, number], one_map((0.9, 0.2, 1.3), (-0.1, 1.1, 0.4))))
 
 
 # Drawing maps
@@ -228,7 +240,17 @@ def test_both_engines_erase_the_same_pixels(small_mnist: Path) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
+def test_a_box_is_erased_in_every_channel() -> None:
+    found = erase(torch.ones(1, 3, 2, 2), torch.tensor([[0, 1, 1, 2]]))
+    assert found[0].tolist() == [[[1, 0], [1, 1]]] * 3
+
+
 # Normalising
+
+
+def test_each_channel_has_a_mean_and_a_deviation_of_its_own() -> None:
+    images = torch.tensor([[[[51]], [[102]]]], dtype=torch.uint8)
+    torch.testing.assert_close(normalise(images, [0.1, 0.2], [0.5, 0.1]), torch.tensor([[[[0.2]], [[2.0]]]]))
 
 
 def test_the_training_images_have_mean_0_and_deviation_1(small_mnist: Path) -> None:
@@ -241,5 +263,5 @@ def test_the_training_images_have_mean_0_and_deviation_1(small_mnist: Path) -> N
 
 
 def test_grey_levels_become_fractions_before_the_mean_is_removed() -> None:
-    images = torch.tensor([[[0, 51], [102, 255]]], dtype=torch.uint8)
-    torch.testing.assert_close(normalise(images, 0.2, 0.5), torch.tensor([[[[-0.4, 0], [0.4, 1.6]]]]))
+    images = torch.tensor([[[[0, 51], [102, 255]]]], dtype=torch.uint8)
+    torch.testing.assert_close(normalise(images, [0.2], [0.5]), torch.tensor([[[[-0.4, 0], [0.4, 1.6]]]]))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from test_cli import LADDER
 
+from stepladder.job import Setup
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses /dev/full, /proc and limits on processes")
 
 PRINTING = [("list",), ("show", "mnist", "A1", "--json"), ("--help",)]
@@ -151,6 +153,10 @@ def test_a_disk_that_is_full_when_the_report_is_written(folder: Path, small_mnis
 
 def test_a_disk_that_is_full_while_runs_are_made(folder: Path, small_mnist: Path) -> None:
     command = ("run", "tiny.py", "--data", str(small_mnist), "--steps", "plain", "--epochs", "1")
+    result = stepladder(*command, folder=folder, preexec_fn=small_files)
+    assert re.match(r"runs/\.data/[^/]+/train_images\.npy: File too large$", refused(result))
+    assert not [*folder.glob("runs/.data/*"), *folder.glob("runs/.data/.*")]
+    Setup(folder / "runs", small_mnist).keep()
     result = stepladder(*command, folder=folder, preexec_fn=small_files)
     assert result.returncode == 2
     assert re.fullmatch(r"plain seed 0 failed: runs/plain-\w+/0\.\S+: File too large\n", result.stderr)

@@ -11,7 +11,7 @@ from conftest import IDX_NAMES, idx_bytes, write_idx_folder
 from numpy.typing import NDArray
 
 from stepladder import data
-from stepladder.data import DataError, dataset
+from stepladder.data import DataError, with_classes
 
 Arrays = list[NDArray[np.uint8]]
 
@@ -29,8 +29,8 @@ def arrays() -> Arrays:
 
 def test_the_embedded_mnist_has_its_known_shapes_and_labels() -> None:
     mnist = data.load()
-    assert mnist.train_images.shape == (60_000, 28, 28)
-    assert mnist.test_images.shape == (10_000, 28, 28)
+    assert mnist.train_images.shape == (60_000, 1, 28, 28)
+    assert mnist.test_images.shape == (10_000, 1, 28, 28)
     assert mnist.train_labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
     assert mnist.test_labels[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
     assert np.bincount(mnist.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -39,14 +39,14 @@ def test_the_embedded_mnist_has_its_known_shapes_and_labels() -> None:
 
 
 def test_the_embedded_mnist_is_ink_on_black() -> None:
-    images = data.load().train_images
+    images = data.load().train_images[:, 0]
     assert (images.min(), images.max()) == (0, 255)
     assert images[:, 0, 0].max() == 0  # the corner is never inked
     assert images[:, 14, 14].mean() > 100
 
 
 def test_the_embedded_mnist_has_its_known_mean_and_deviation() -> None:
-    assert data.load().normalisation() == pytest.approx((0.1307, 0.3081), abs=5e-5)
+    assert np.array(data.load().normalisation()) == pytest.approx(np.array([[0.1307], [0.3081]]), abs=5e-5)
 
 
 def test_the_embedded_mnist_needs_no_network() -> None:
@@ -57,13 +57,15 @@ from stepladder import data
 print(data.load().train_images.shape)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (found.stdout, found.stderr) == ("(60000, 28, 28)\n", "")
+    assert (found.stdout, found.stderr) == ("(60000, 1, 28, 28)\n", "")
 
 
 def test_a_damaged_embedded_copy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist = data.load()
-    write_idx_folder(tmp_path, (mnist.train_images[:50], mnist.train_labels[:50], mnist.test_images[:10], mnist.test_labels[:10]))
-    monkeypatch.setattr(dataset, "EMBEDDED", tmp_path)
+    write_idx_folder(
+        tmp_path, (mnist.train_images[:50, 0], mnist.train_labels[:50], mnist.test_images[:10, 0], mnist.test_labels[:10])
+    )
+    monkeypatch.setattr("stepladder.data.source.EMBEDDED", tmp_path)
     data.load.cache_clear()
     try:
         with pytest.raises(DataError) as refused:
@@ -83,7 +85,7 @@ def test_one_changed_label_of_the_embedded_copy_is_refused(tmp_path: Path, monke
     shutil.copytree(data.EMBEDDED, tmp_path, dirs_exist_ok=True)
     (tmp_path / f"{IDX_NAMES[3]}.gz").unlink()
     (tmp_path / IDX_NAMES[3]).write_bytes(idx_bytes(labels))
-    monkeypatch.setattr(dataset, "EMBEDDED", tmp_path)
+    monkeypatch.setattr("stepladder.data.source.EMBEDDED", tmp_path)
     data.load.cache_clear()
     try:
         with pytest.raises(DataError, match="the embedded MNIST is damaged"):
@@ -102,8 +104,9 @@ def test_data_is_read_once_a_process() -> None:
 def test_a_folder_is_read_with_its_mean_and_deviation(tmp_path: Path, arrays: Arrays) -> None:
     found = data.load(write_idx_folder(tmp_path, arrays))
     for name, array in zip(("train_images", "train_labels", "test_images", "test_labels"), arrays, strict=True):
-        np.testing.assert_array_equal(getattr(found, name), array, strict=True)
-    assert found.normalisation() == pytest.approx((arrays[0].mean() / 255, arrays[0].std() / 255), rel=1e-12)
+        np.testing.assert_array_equal(getattr(found, name), array[:, None] if array.ndim == 3 else array, strict=True)
+    (mean,), (deviation,) = found.normalisation()
+    assert (mean, deviation) == pytest.approx((arrays[0].mean() / 255, arrays[0].std() / 255), rel=1e-12)
 
 
 def test_plain_and_gzipped_files_have_the_same_digest(tmp_path: Path, arrays: Arrays) -> None:
@@ -175,17 +178,20 @@ def test_counts_that_differ_are_refused(
 def test_a_label_out_of_range_is_refused_with_its_place(tmp_path: Path, arrays: Arrays, file: int, at: int) -> None:
     arrays[file][at] = 10
     with pytest.raises(DataError) as refused:
-        data.load(write_idx_folder(tmp_path, arrays))
+        with_classes(data.load(write_idx_folder(tmp_path, arrays)), 10)
+    part = "test" if file == 3 else "training"
     assert str(refused.value) == (
-        f"{tmp_path / IDX_NAMES[file]}: label out of range: label {at} is 10, expected 0 to 9 (10 classes)"
+        f"label out of range: label {at} of the {part} images is 10, expected 0 to 9 (10 classes of the network)"
     )
 
 
 def test_labels_are_held_to_the_networks_classes(tmp_path: Path, arrays: Arrays) -> None:
-    write_idx_folder(tmp_path, arrays)
-    assert data.load(tmp_path, classes=3).train_labels.max() == 2
-    with pytest.raises(DataError, match=r"label out of range: label 2 is 2, expected 0 to 1 \(2 classes\)$"):
-        data.load(tmp_path, classes=2)
+    found = data.load(write_idx_folder(tmp_path, arrays))
+    assert found.classes == ("0", "1", "2")
+    assert with_classes(found, 3) is found
+    assert with_classes(found, 5).classes == ("0", "1", "2", "3", "4")
+    with pytest.raises(DataError, match=r"label out of range: label 2 of the training images is 2, expected 0 to 1 \(2 classes"):
+        with_classes(found, 2)
 
 
 @pytest.mark.parametrize(("first", "part"), [(0, "training"), (2, "test")])

@@ -132,7 +132,7 @@ def test_a_record_that_says_anything_else_is_set_aside_or_fit_to_be_reported(
     finally:
         (run / "run.json").write_bytes(whole["run.json"])
     labels = setup.dataset(10).test_labels
-    found = report.build(LADDER, setup, arms, evidence.gather(LADDER, arms, labels), len(labels))
+    found = report.build(LADDER, setup, arms, evidence.gather(LADDER, arms, labels), setup.dataset(10))
     json.dumps(found, allow_nan=False)
     markdown(found, LADDER)
     for arm in arms.values():

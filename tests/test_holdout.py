@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stepladder import Network, Recipe, Step, data, records
-from stepladder.data import DataError, hold_out, stratified
+from stepladder.data import DataError, Reading, hold_out, stratified
 from stepladder.job import Job, Setup
 from stepladder.train import train
 
@@ -47,7 +47,7 @@ def test_they_are_spread_over_the_whole_file() -> None:
 
 
 def test_training_and_validation_images_share_the_training_set_and_leave_the_test_set_out(small_mnist: Path) -> None:
-    whole, found = data.load(small_mnist), Setup(Path("runs"), small_mnist, holdout=300).dataset()
+    whole, found = data.load(small_mnist), Setup(Path("runs"), small_mnist, reading=Reading(holdout=300)).dataset()
     assert (len(found.train_images), len(found.test_images)) == (1700, 300)
     chosen = stratified(whole.train_labels, 300)
     assert np.array_equal(found.test_images, whole.train_images[chosen])
@@ -58,22 +58,22 @@ def test_training_and_validation_images_share_the_training_set_and_leave_the_tes
 
 
 def test_a_data_set_is_held_out_once_a_process(small_mnist: Path) -> None:
-    setup = Setup(Path("runs"), small_mnist, holdout=300)
+    setup = Setup(Path("runs"), small_mnist, reading=Reading(holdout=300))
     assert setup.dataset() is setup.dataset()
-    assert replace(setup, holdout=0).dataset() is data.load(small_mnist, 10)
+    assert len(replace(setup, reading=Reading()).dataset().train_labels) == 2000
 
 
 @pytest.mark.parametrize("count", [-1, 2000, 10_000])
 def test_a_holdout_that_leaves_nothing_is_refused(small_mnist: Path, count: int) -> None:
     with pytest.raises(DataError, match=rf"^a holdout of {count:,} images, expected 1 to 1,999 of the 2,000 training images$"):
-        Setup(Path("runs"), small_mnist, holdout=count).dataset()
+        Setup(Path("runs"), small_mnist, reading=Reading(holdout=count)).dataset()
 
 
 def test_a_run_with_a_holdout_is_another_run_and_says_so(small_mnist: Path, small_network: Network, tmp_path: Path) -> None:
     step = Step("Tuned", small_network, Recipe(epochs=1, learning_rate=0.05))
     tested = Job("mine", step, 0, Setup(tmp_path, small_mnist, "torch"))
-    held = replace(tested, setup=replace(tested.setup, holdout=300))
-    other = replace(tested, setup=replace(tested.setup, holdout=200))
+    held = replace(tested, setup=replace(tested.setup, reading=Reading(holdout=300)))
+    other = replace(tested, setup=replace(tested.setup, reading=Reading(holdout=200)))
     assert len({job.fingerprint for job in (tested, held, other)}) == 3
     record = records.read(train(held))
     assert record.environment["holdout"] == 300

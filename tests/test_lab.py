@@ -175,7 +175,7 @@ def test_a_run_gives_its_network_and_the_answers_of_its_record(lab: Lab, result:
     assert isinstance(model, torch.nn.Module)
     assert not model.training
     images = lab.images().test_images
-    given = {"array": images, "tensor": torch.from_numpy(images), "with channels": images[:, None]}[kind]
+    given = {"array": images[:, 0], "tensor": torch.from_numpy(images[:, 0]), "with channels": images}[kind]
     with torch.no_grad():
         logits = model(run.prepare(given))
     torch.testing.assert_close(logits, torch.from_numpy(run.logits()), rtol=0, atol=1e-4)
@@ -221,9 +221,9 @@ def test_weights_that_were_changed_are_not_used(own: Lab) -> None:
 def test_a_record_of_schema_1_gives_its_network_and_says_what_it_lacks(small_mnist: Path) -> None:
     budget = Budget(parameters=5_000, epochs=5, accuracy=0.5)
     run = sl.Lab(Path(__file__).with_name("schema1"), data=small_mnist).result(Ladder("old", budget, [PLAIN]))["plain"].run()
-    images, mean_std = data.load(small_mnist).test_images, data.load(small_mnist).normalisation()
+    images, (mean, std) = data.load(small_mnist).test_images, data.load(small_mnist).normalisation()
     with torch.no_grad():
-        logits = run.model()((torch.from_numpy(images).float()[:, None] / 255 - mean_std[0]) / mean_std[1])
+        logits = run.model()((torch.from_numpy(images).float() / 255 - mean[0]) / std[0])
     torch.testing.assert_close(logits, torch.from_numpy(run.logits()), rtol=0, atol=1e-4)
     with pytest.raises(RecordError, match="a record of schema 1, which lacks input, classes, normalisation, data; expected"):
         run.prepare(images)
@@ -338,7 +338,10 @@ def test_what_cannot_be_is_said_before_anything_is_trained(lab: Lab, tmp_path: P
         ({"threads": 100_000}, "threads is 100000, expected a whole number from 1 to 1,024"),
         ({"workers": 0}, "workers is 0, expected a whole number of at least 1"),
         ({"holdout": -1}, "holdout is -1, expected a whole number of at least 0"),
-        ({"data": 3}, "data is 3, expected the path of a folder"),
+        ({"split": 1.0}, r"split is 1.0, expected a share of the images, as 0.2"),
+        ({"size": (28, 0)}, r"size is \(28, 0\), expected \(height, width\) of 1 to 4,096 pixels"),
+        ({"channels": 4}, r"channels is 4, expected 1 \(grey\) or 3 \(colour\)"),
+        ({"data": 3}, "data is 3, expected a path"),
     ],
 )
 def test_a_lab_that_cannot_be_is_refused(options: dict[str, object], message: str) -> None:

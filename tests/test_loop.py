@@ -82,7 +82,7 @@ def test_order_and_augmentation_come_from_their_named_streams(images: Images) ->
 
 
 def test_every_epoch_draws_its_augmentation_anew(images: Images) -> None:
-    one = images._replace(train=images.train[:1].repeat(250, 1, 1))
+    one = images._replace(train=images.train[:1].repeat(250, 1, 1, 1))
     found = batches(one, augmentation=Affine(rotate=30))
     assert len(torch.cat(found).flatten(1).unique(dim=0)) > 490  # nearly all of 500 images differ
 

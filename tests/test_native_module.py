@@ -103,7 +103,7 @@ def test_defaults_of_torch_are_not_inherited() -> None:
         logits.sum().backward()
         with torch.no_grad():
             inferred = module.eval()(x)
-        images = native.batch(torch.zeros(1, 2, 2, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64), None, 0.5, 0.5)
+        images = native.batch(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64), None, [0.5], [0.5])
     finally:
         torch.set_default_dtype(torch.float32)
     assert x.grad is not None

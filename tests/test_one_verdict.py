@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from stepladder import Affine, Budget, Ladder, Step, ladders, report
 from stepladder.cli import tables, verdicts
+from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, between, gather
 from stepladder.job import Setup
 from stepladder.page.html import html
 from stepladder.page.markdown import markdown
 
 BIG, SMALL = (ladders.load("mnist").step(name).network for name in ("A1", "B1"))
-IMAGES = np.zeros((len(LABELS), 28, 28), np.uint8)
+IMAGES = np.zeros((len(LABELS), 1, 28, 28), np.uint8)
+DATASET = Dataset(IMAGES, LABELS, IMAGES, LABELS, "", tuple("0123456789"), "drawn", numbered=True)
 
 TARGETS = {
     "reached": "the target is reached",
@@ -120,7 +122,7 @@ def rows(table: str, ladder: Ladder) -> dict[str, str]:
 def test_every_judgement_is_said_alike_wherever_it_is_said(climb: tuple[Ladder, dict[str, Arm]]) -> None:
     ladder, arms = climb
     gathered = gather(ladder, arms, LABELS)
-    found = report.build(ladder, Setup(Path("runs")), arms, gathered, len(LABELS))
+    found = report.build(ladder, Setup(Path("runs")), arms, gathered, DATASET)
     json.loads(json.dumps(found, allow_nan=False))
     checked = verdicts.check(ladder, gathered)
     json.dumps(checked, allow_nan=False)

@@ -9,6 +9,7 @@ import pytest
 from recorded import NARROW, built, record_climb, record_run, record_small, small_ladder
 
 from stepladder import data, report
+from stepladder.data import Reading
 from stepladder.evidence import SUSPECTS
 from stepladder.job import Job, Setup
 
@@ -196,7 +197,7 @@ def test_markdown_is_as_agreed(folder: Path) -> None:
 
 
 def test_a_report_of_held_out_images_says_so_and_points_into_them(tmp_path: Path, small_mnist: Path) -> None:
-    setup = Setup(tmp_path / "runs", small_mnist, holdout=400)
+    setup = Setup(tmp_path / "runs", small_mnist, reading=Reading(holdout=400))
     ladder = small_ladder()
     for seed, right in enumerate((390, 392)):
         record_run(setup, ladder.steps[0], seed, [350, 360, 380, right])

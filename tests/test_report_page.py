@@ -123,7 +123,7 @@ def test_every_step_run_has_its_curves_its_matrix_and_its_images(page: Page, fou
     images = data.load(setup.data).test_images
     for picture, index in zip(pictures, missed, strict=True):
         png = Image.open(io.BytesIO(base64.b64decode(picture.removeprefix("data:image/png;base64,"))))
-        assert np.array_equal(255 - np.asarray(png), images[index])
+        assert np.array_equal(255 - np.asarray(png), images[index, 0])
 
 
 def test_charts_carry_a_reading_for_each_epoch(page: Page, found: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def test_a_published_report_is_what_the_present_code_writes(name: str) -> None:
     found, ladder = FOUND[name], ladders.load(name)
     assert found["schema"] == report.SCHEMA
     assert markdown(found, ladder) == (ROOT / "results" / f"{name}.md").read_text()
-    images = np.zeros((found["images"], 28, 28), np.uint8)
+    images = np.zeros((found["images"], *found["data"]["input"]), np.uint8)
     assert f"<h1>{name}</h1>" in html(found, ladder, images)
 
 

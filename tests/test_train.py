@@ -63,9 +63,9 @@ def test_a_record_holds_what_the_design_promises(record: Record, job: Job) -> No
     assert record.recipe == to_data(RECIPE)
     dataset = data.load(job.setup.data)
     assert record.data_sha256 == dataset.digest
-    assert record.data == Source("idx", str(job.setup.data), 0, 2000, 500)
+    assert record.data == Source("IDX", str(job.setup.data), 0, 2000, 500)
     assert record.normalisation
-    assert (record.normalisation.mean, record.normalisation.std) == tuple([value] for value in dataset.normalisation())
+    assert (record.normalisation.mean, record.normalisation.std) == tuple(map(list, dataset.normalisation()))
     assert (record.input, record.classes, record.engine) == ((1, 28, 28), list("0123456789"), "torch-1")
     assert [epoch.epoch for epoch in record.history] == [1, 2, 3, 4]
     assert [epoch.learning_rate for epoch in record.history] == pytest.approx([0.05, 0.05, 0.05, 0.005])

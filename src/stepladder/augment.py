@@ -1,6 +1,7 @@
 """Images in, batches out: affine maps and erased boxes drawn for an epoch, and one bilinear resampling."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,18 +28,21 @@ def draw_maps(augmentation: Affine, images: int, generator: torch.Generator) -> 
     return torch.stack(rows, dim=1).reshape(images, 2, 3).float()
 
 
-def normalise(images: Tensor, mean: float, std: float) -> Tensor:
-    """Grey levels (n, height, width) as a batch (n, 1, height, width) of float32 with the given mean and deviation removed."""
-    return ((images.float() / 255 - mean) / std).unsqueeze(1)
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Levels (n, channels, height, width) as a batch of float32 with each channel's mean and deviation, as fractions of 255,
+    removed."""
+    # A channel at a time: dividing by a number does not give the bits of dividing by a tensor on every device.
+    planes = zip(images.unbind(1), mean, std, strict=True)
+    return torch.stack([(plane.float() / 255 - middle) / deviation for plane, middle, deviation in planes], dim=1)
 
 
 def resample(images: Tensor, maps: Tensor) -> Tensor:
-    """Grey levels (n, height, width), uint8, mapped by `draw_maps`' maps: float32, bilinear, 0 outside the image."""
-    height, width = images.shape[1:]
+    """Levels (n, channels, height, width), uint8, mapped by `draw_maps`' maps: float32, bilinear, 0 outside the image."""
+    *_, height, width = images.shape
     # affine_grid measures from the centre in half images: x * 2 / width, y * 2 / height.
     ratio = torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], device=images.device)
-    grid = functional.affine_grid(maps * ratio, [len(images), 1, height, width], align_corners=False)
-    return functional.grid_sample(images.float().unsqueeze(1), grid, "bilinear", "zeros", align_corners=False).squeeze(1)
+    grid = functional.affine_grid(maps * ratio, list(images.shape), align_corners=False)
+    return functional.grid_sample(images.float(), grid, "bilinear", "zeros", align_corners=False)
 
 
 def draw_boxes(erasing: Erasing, images: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -59,7 +63,7 @@ def draw_boxes(erasing: Erasing, images: int, size: tuple[int, int], generator: 
 
 
 def erase(batch: Tensor, boxes: Tensor) -> Tensor:
-    """The batch (n, 1, height, width), normalised, with 0, the mean grey level, in each image's box; in place."""
+    """The batch (n, channels, height, width), normalised, with 0, each channel's mean, in each image's box; in place."""
     top, bottom, left, right = boxes.T[:, :, None]
     rows, columns = (torch.arange(side, device=batch.device) for side in batch.shape[2:])
     inside = ((top <= rows) & (rows < bottom))[:, :, None] & ((left <= columns) & (columns < right))[:, None, :]

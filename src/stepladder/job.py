@@ -6,18 +6,18 @@ from functools import cached_property
 from pathlib import Path
 
 from stepladder import data, engine, records
-from stepladder.data import Dataset
+from stepladder.data import AS_IS, Dataset, Reading
 from stepladder.records import Source
 from stepladder.spec import Step
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is made with: the folder of `runs`, a folder of `data` (None is the embedded MNIST), the engine, its
-    device, and the threads of one run.
+    """What a run is made with: the folder of `runs`, the path of the `data` (None is the embedded MNIST), the engine, its
+    device, the threads of one run, and how the data is read.
 
-    With a `holdout` that many training images, the same share of every class, are kept back from training and take the
-    place of the test images, which no run sees then: for whatever chooses. All test figures are validation figures then.
+    With a holdout the test images are images kept back from training, and no run sees those of the source: for whatever
+    chooses. All test figures are validation figures then.
     """
 
     runs: Path
@@ -25,12 +25,23 @@ class Setup:
     engine: str = "native"
     device: str = "cpu"
     threads: int = 1
-    holdout: int = 0
+    reading: Reading = AS_IS
 
-    def dataset(self, classes: int = 10) -> Dataset:
-        """The images that a run trains on and is judged on; raises DataError for files or a holdout that cannot be used."""
-        whole = data.load(self.data, classes)
-        return data.hold_out(whole, self.holdout) if self.holdout else whole
+    def dataset(self, classes: int | None = None) -> Dataset:
+        """The images that a run trains on and is judged on, for a network of so many classes.
+
+        Raises DataError for files that cannot be used, in this way or by such a network.
+        """
+        found = data.load(self.data, self.reading, self._kept)
+        return found if classes is None else data.with_classes(found, classes)
+
+    def keep(self) -> None:
+        """Decode the images to where all runs map them, unless that is done."""
+        data.keep(self.data, self.reading, self._kept)
+
+    @property
+    def _kept(self) -> Path:
+        return self.runs / ".data"
 
     def images(self, steps: Sequence[Step]) -> Dataset:
         """The images of a ladder's steps."""
@@ -44,7 +55,8 @@ class Setup:
     def source(self, dataset: Dataset) -> Source:
         """What the record of a run says of `dataset`."""
         path = None if self.data is None else str(self.data)
-        return Source(dataset.kind, path, self.holdout, len(dataset.train_images), len(dataset.test_images))
+        split, size, channels, holdout = self.reading
+        return Source(dataset.kind, path, holdout, len(dataset.train_images), len(dataset.test_images), split, size, channels)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
 
 - `schema`, `ladder` (its name), `budget` {`parameters`, `epochs`, `accuracy`, `hold`, `held`}
 - `made`: the day of the newest record (null without records), so the same records give the same report
+- `data` {`kind` (of the source), `path` (as given, null for the embedded MNIST), `train` (images), `input` (channels, height,
+  width), `classes` (their names, in the order of the labels)}
 - `images`: of the test set; `sampling`: what its own sampling adds to the budget's accuracy, half of a 95 % interval
 - `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
@@ -56,6 +58,7 @@ from typing import Any
 
 from stepladder import anatomy, evidence
 from stepladder.analysis import analyse
+from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, Evidence, Missed
 from stepladder.job import Setup
 from stepladder.page.html import html
@@ -71,11 +74,11 @@ LINE = 140
 def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> list[Path]:
     """Write what `build` found as report.json, report.md, report.html and missed.json, each whole or not at all; returns
     their paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
-    images = setup.dataset(_classes(ladder)).test_images
+    dataset = setup.images(ladder.steps)
     texts = {
         "report.json": text(found) + "\n",
         "report.md": markdown(found, ladder),
-        "report.html": html(found, ladder, images),
+        "report.html": html(found, ladder, dataset.test_images),
         "missed.json": text(missed(found)) + "\n",
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,10 +86,11 @@ def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> 
 
 
 def build(
-    ladder: Ladder, setup: Setup, arms: Mapping[str, Arm], gathered: Mapping[str, Evidence], images: int
+    ladder: Ladder, setup: Setup, arms: Mapping[str, Arm], gathered: Mapping[str, Evidence], dataset: Dataset
 ) -> dict[str, Any]:  # fmt: skip
-    """The data of report.json, from what `evidence` loaded and gathered, and the size of the test set; reads nothing."""
+    """The data of report.json, from what `evidence` loaded and gathered on these images; reads nothing."""
     every = [record for arm in arms.values() for record in arm.records]
+    images, names = len(dataset.test_labels), dataset.classes
     return {
         "schema": SCHEMA,
         "ladder": ladder.name,
@@ -94,14 +98,25 @@ def build(
         "made": max((record.environment["date"][:10] for record in every if "date" in record.environment), default=None),
         "engine": setup.engine,
         "device": setup.device,
+        "data": {
+            "kind": dataset.kind,
+            "path": None if setup.data is None else str(setup.data),
+            "train": len(dataset.train_labels),
+            "input": list(dataset.shape),
+            "classes": list(names),
+        },
         "images": images,
         "sampling": evidence.sampling(ladder.budget.accuracy, images),
-        "holdout": setup.holdout,
+        "holdout": setup.reading.holdout,
         "machines": _machines(every),
         "damaged": [reason for arm in arms.values() for reason in arm.damaged],
         "steps": [
             _step(step, arms[step.id], gathered[step.id])
-            | {"analysis": analyse(step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None)}
+            | {
+                "analysis": analyse(
+                    step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None, names
+                )
+            }
             for step in ladder.steps
         ],
     }
@@ -139,10 +154,6 @@ def text(value: Any, indent: str = "", before: str = "") -> str:
         opening, closing = "[]"
         items = [text(item, deeper) for item in value]
     return f"{before}{opening}\n" + ",\n".join(deeper + item for item in items) + f"\n{indent}{closing}"
-
-
-def _classes(ladder: Ladder) -> int:
-    return ladder.steps[0].network.classes
 
 
 def _machines(found: Iterable[Record]) -> list[dict[str, Any]]:

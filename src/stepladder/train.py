@@ -35,20 +35,21 @@ class Draws(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Grey levels (n, height, width), uint8, with labels (n,), int64, on the run's device; mean and deviation of training."""
+    """Levels (n, channels, height, width), uint8, with labels (n,), int64, on the run's device; mean and deviation of each
+    channel in training."""
 
     engine: ModuleType
     train: Tensor
     train_labels: Tensor
     test: Tensor
     test_labels: Tensor
-    mean: float
-    std: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
-    def batch(self, grey: Tensor, chosen: Tensor, draws: Draws | None = None) -> Tensor:
-        """The chosen images as the network takes them: mapped, normalised, erased, (chosen, 1, height, width)."""
+    def batch(self, levels: Tensor, chosen: Tensor, draws: Draws | None = None) -> Tensor:
+        """The chosen images as the network takes them: mapped, normalised, erased, (chosen, channels, height, width)."""
         maps, boxes = draws or (None, None)
-        batch: Tensor = self.engine.batch(grey, chosen, None if maps is None else maps[chosen], self.mean, self.std)
+        batch: Tensor = self.engine.batch(levels, chosen, None if maps is None else maps[chosen], self.mean, self.std)
         return batch if boxes is None else erase(batch, boxes[chosen])
 
 
@@ -118,14 +119,15 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
         history=history,
         confusion=None if logits is None else _confusion(logits, images.test_labels),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
-        environment=environment() | {"threads": threads, "engine": setup.engine, "device": setup.device, "holdout": setup.holdout},
+        environment=environment()
+        | {"threads": threads, "engine": setup.engine, "device": setup.device, "holdout": setup.reading.holdout},
         network=to_data(network),
         recipe=to_data(recipe),
         data_sha256=dataset.digest,
         engine=identity(setup.engine, setup.device),
         input=network.input,
         classes=list(dataset.classes),
-        normalisation=Normalisation([images.mean], [images.std]),
+        normalisation=Normalisation(list(images.mean), list(images.std)),
         data=job.setup.source(dataset),
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
@@ -194,7 +196,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
 
 def _draw(recipe: Recipe, images: Images, seed: int, epoch: int) -> Draws:
     """An epoch's maps and boxes, each from a stream of its own."""
-    n, *size = images.train.shape
+    n, _, *size = images.train.shape
     maps = boxes = None
     if recipe.augmentation:
         maps = draw_maps(recipe.augmentation, n, stream(seed, "augmentation", epoch)).to(images.train.device)
@@ -204,11 +206,11 @@ def _draw(recipe: Recipe, images: Images, seed: int, epoch: int) -> Draws:
 
 
 @torch.inference_mode()
-def infer(model: nn.Module, grey: Tensor, images: Images, batch_size: int = 1000) -> Tensor:
-    """Logits (n, classes) of grey levels (n, height, width), with running statistics and without dropout."""
+def infer(model: nn.Module, levels: Tensor, images: Images, batch_size: int = 1000) -> Tensor:
+    """Logits (n, classes) of levels (n, channels, height, width), with running statistics and without dropout."""
     model.eval()
     return torch.cat(
-        [model(images.batch(grey, chosen)) for chosen in torch.arange(len(grey), device=grey.device).split(batch_size)]
+        [model(images.batch(levels, chosen)) for chosen in torch.arange(len(levels), device=levels.device).split(batch_size)]
     )
 
 

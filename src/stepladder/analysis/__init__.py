@@ -1,5 +1,7 @@
 """Evidence put into words: a paragraph for each step, each sentence with its figures, none that the figures do not carry."""
 
+from collections.abc import Sequence
+
 from stepladder.analysis import cells, sentences
 from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points, size
 from stepladder.analysis.suggestion import suggestion
@@ -9,8 +11,9 @@ from stepladder.spec import Budget, Step
 __all__ = ["analyse", "cells", "counted", "p_value", "percent", "percents", "point_range", "points", "size"]
 
 
-def analyse(step: Step, budget: Budget, evidence: Evidence, parent: Evidence | None = None) -> str:
-    """What the runs of a step show, as a paragraph; `parent` is the evidence of the step before, to tell what moved."""
+def analyse(step: Step, budget: Budget, evidence: Evidence, parent: Evidence | None = None, names: Sequence[str] = ()) -> str:
+    """What the runs of a step show, as a paragraph; `parent` is the evidence of the step before, to tell what moved, `names` are
+    those of the classes, by default their numbers."""
     if evidence.target.verdict == "not run":
         return "Not run."
     found = [sentences.diverged(evidence)] if evidence.diverged else []
@@ -24,6 +27,6 @@ def analyse(step: Step, budget: Budget, evidence: Evidence, parent: Evidence | N
         found.append(sentences.cut(evidence.cut))
     if evidence.test and step.parent:
         found.append(sentences.against(name, evidence.effect))
-    found += [sentences.errors(evidence, before, name), sentences.target(step, evidence, budget)]
+    found += [sentences.errors(evidence, before, name, names), sentences.target(step, evidence, budget)]
     found.append(suggestion(step, budget, evidence))
     return " ".join(filter(None, found))

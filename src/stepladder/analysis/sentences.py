@@ -1,5 +1,6 @@
 """What a step's runs show, a sentence for each question; each has its figures and claims no more than its verdict does."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from stepladder.analysis.cells import least
@@ -127,8 +128,8 @@ def _undecided(found: Effect) -> str:
     return f"undecided ({found.reason}); {finds}"
 
 
-def errors(evidence: Evidence, before: Evidence | None, parent: str) -> str:
-    """Which digits are confused most, for each run, and how often the parent's runs confuse them; '' without errors."""
+def errors(evidence: Evidence, before: Evidence | None, parent: str, names: Sequence[str] = ()) -> str:
+    """Which classes are confused most, for each run, and how often the parent's runs confuse them; '' without errors."""
     wrong = {
         (label, answer): count
         for label, row in enumerate(evidence.confusion or ())
@@ -142,13 +143,14 @@ def errors(evidence: Evidence, before: Evidence | None, parent: str) -> str:
     than = ""
     if before and before.confusion:
         than = f" ({parent}: {_each(before.confusion[label][answer], len(before.seeds))})"
-    known = {digit: share for digit, share in enumerate(evidence.per_class or ()) if share is not None}
-    least = min(known, key=lambda digit: known[digit])
+    known = {number: share for number, share in enumerate(evidence.per_class or ()) if share is not None}
+    least = min(known, key=lambda number: known[number])
     often = _each(most, runs)
+    said = names or range(len(evidence.confusion or ()))
     return (
-        f"Of {_each(sum(wrong.values()), runs)} errors a run the most frequent is {label} answered as {answer}, "
+        f"Of {_each(sum(wrong.values()), runs)} errors a run the most frequent is {said[label]} answered as {said[answer]}, "
         f"{often} time{'' if often == '1' else 's'}{than}; "
-        f"the class answered least well is {least}, with {percent(known[least])} right."
+        f"the class answered least well is {said[least]}, with {percent(known[least])} right."
     )
 
 

@@ -41,7 +41,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print data instead of text."
 
 def _lab(
     runs: Annotated[Path, typer.Option(help="The folder of records.")] = Path("runs"),
-    data: Annotated[Path | None, typer.Option(help="A folder with MNIST's four IDX files; left out: the embedded MNIST.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Images, a file or a folder of any known format; left out: the embedded MNIST.")
+    ] = None,
+    split: Annotated[float, typer.Option(help="Make this share of the images the test part, where the data has none.")] = 0.0,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to this height and width.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Make pictures grey (1) or colour (3).")] = None,
     engine: Annotated[
         str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")
     ] = None,
@@ -53,7 +58,19 @@ def _lab(
     """What every command that reads or makes runs is told."""
     from stepladder.lab import Lab
 
-    return Lab(runs, data=data, engine=engine, device=device, holdout=holdout)
+    return Lab(
+        runs, data=data, split=split, size=_size(size), channels=channels, engine=engine, device=device, holdout=holdout
+    )  # fmt: skip
+
+
+def _size(given: str | None) -> tuple[int, int] | None:
+    """Height and width of HxW."""
+    if given is None:
+        return None
+    height, _, width = given.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and height.isascii() and width.isascii() and len(given) < 20):
+        raise UserError(f"--size is {given!r}, expected height x width in pixels, as 28x28")
+    return int(height), int(width)
 
 
 def with_lab(command: Callable[..., None]) -> Callable[..., None]:

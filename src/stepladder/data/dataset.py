@@ -1,31 +1,26 @@
-"""The images a ladder is climbed on: the embedded MNIST, or four IDX files in a folder."""
+"""The images a ladder is climbed on, as one value."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.data.found import DataError
-from stepladder.data.idx import read_idx
+from stepladder.data.found import DataError, Part
 
-EMBEDDED = Path(__file__).parents[1] / "mnist"
-MNIST_DIGEST = "25c98f992c005963b7428e1f38418b233c9b286cc403519287eb8063f0bcfe07"
-
-HOLDOUT_SEED = 1998
-"""Which training images are held out is decided by this and the labels alone. (The year of MNIST.)"""
-
-_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+CHUNK = 1 << 22
+"""So many levels are counted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (n, height, width) and labels (n,), all uint8, the SHA-256 of what they hold, the names of the classes in the order of
-    their labels, and what the source is ("mnist" is the embedded one). With a holdout, the test images are training images that
-    were kept back (for validation)."""
+    """Images (n, channels, height, width) and labels (n,), all uint8, for training and for judging; the SHA-256 of what they
+    hold; the names of the classes in the order of their labels, which are no more than numbers where the source is `numbered`;
+    what the source is ("mnist" is the embedded one), and what was passed over or converted, a sentence each.
+
+    With a holdout, the test images are training images that were kept back. `validation` is what the source has set apart itself
+    and neither trains nor judges.
+    """
 
     train_images: NDArray[np.uint8]
     train_labels: NDArray[np.uint8]
@@ -34,103 +29,100 @@ class Dataset:
     digest: str
     classes: tuple[str, ...]
     kind: str
+    numbered: bool = False
+    validation: Part | None = None
+    remarks: tuple[str, ...] = ()
 
-    def normalisation(self) -> tuple[float, float]:
-        """Mean and standard deviation of all training pixels, as fractions of 255; raises DataError where all are the same."""
-        counts = np.zeros(256, np.int64)
-        for images in np.array_split(self.train_images, max(1, len(self.train_images) // 4096)):
-            counts += np.bincount(images.ravel(), minlength=256)
+    @property
+    def parts(self) -> tuple[Part, Part]:
+        """What trains and what judges."""
+        return Part(self.train_images, self.train_labels), Part(self.test_images, self.test_labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of every image."""
+        _, channels, height, width = self.train_images.shape
+        return channels, height, width
+
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and the standard deviation of each channel's training pixels, as fractions of 255; raises DataError for a
+        channel in which all are the same."""
+        counts = histogram(self.train_images)
         values = np.arange(256) / 255
-        if np.count_nonzero(counts) < 2:
-            raise DataError(f"every training pixel is {counts.argmax()}, expected images with more than one grey level")
-        mean = float(counts @ values / counts.sum())
-        return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
+        for number, channel in enumerate(counts):
+            if np.count_nonzero(channel) < 2:
+                which, levels = ("", "grey level") if len(counts) == 1 else (f" of channel {number + 1}", "level")
+                raise DataError(f"every training pixel{which} is {channel.argmax()}, expected images with more than one {levels}")
+        means = [float(channel @ values / channel.sum()) for channel in counts]
+        squares = (float(channel @ (values - mean) ** 2 / channel.sum()) for channel, mean in zip(counts, means, strict=True))
+        return tuple(means), tuple(float(np.sqrt(square)) for square in squares)
+
+    def __str__(self) -> str:
+        sides = " x ".join(map(str, self.shape))
+        validation = f", {len(self.validation.labels):,} validation" if self.validation else ""
+        return (
+            f"{self.kind}: {len(self.train_labels):,} training{validation} and {len(self.test_labels):,} test images of {sides}, "
+            f"{len(self.classes)} classes"
+        )
 
 
-@cache
-def load(folder: Path | None = None, classes: int = 10) -> Dataset:
-    """The embedded MNIST, or the four IDX files (plain or .gz, MNIST's names) of a folder; loaded once a process.
-
-    Raises DataError for a file that is missing, malformed, does not fit the others, or holds a label of `classes` or more.
-    """
-    found = _read(folder or EMBEDDED, classes, "mnist" if folder is None else "idx")
-    if folder is None and found.digest != MNIST_DIGEST:
-        raise DataError(f"{EMBEDDED}: the embedded MNIST is damaged: its SHA-256 is {found.digest}, expected {MNIST_DIGEST}")
-    return found
+def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each channel has each level: (channels, 256)."""
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for some in np.array_split(images, 1 + images.size // CHUNK):
+        for channel, found in enumerate(counts):
+            found += np.bincount(some[:, channel].ravel(), minlength=256)
+    return counts
 
 
-@cache
-def hold_out(dataset: Dataset, count: int) -> Dataset:
-    """The data set in which `count` training images, chosen by `stratified`, stand in the place of the test images, and
-    training is left with the others; made once a process.
-
-    Raises DataError for a count that leaves nothing to train on or to judge by.
-    """
-    images, labels = dataset.train_images, dataset.train_labels
-    if not 0 < count < len(images):
-        raise DataError(f"a holdout of {count:,} images, expected 1 to {len(images) - 1:,} of the {len(images):,} training images")
-    held = np.zeros(len(images), bool)
-    held[stratified(labels, count)] = True
-    return _dataset((images[~held], labels[~held], images[held], labels[held]), dataset.classes, dataset.kind)
-
-
-def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
-    """The indices of `count` labels, in order, of each class its share, to within one; the same ones every time.
-
-    Systematic sampling: the labels are shuffled, sorted by class, and taken at even distances.
-    """
-    # NumPy keeps RandomState's numbers as they are for good (NEP 19); those of its newer generators may change.
-    shuffled = np.random.RandomState(HOLDOUT_SEED).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    return np.sort(by_class[(np.arange(count) * len(labels) + len(labels) // 2) // count])
-
-
-def _read(folder: Path, classes: int, kind: str) -> Dataset:
-    paths = [_find(folder, name) for name in _NAMES]
-    arrays = [read_idx(path, dimensions=3 if "idx3" in path.name else 1) for path in paths]
-    for images, labels, part in ((0, 1, "training"), (2, 3, "test")):
-        if len(arrays[images]) != len(arrays[labels]):
-            raise DataError(
-                f"{paths[labels]}: found {len(arrays[labels])} labels, expected {len(arrays[images])}, "
-                f"one for each {part} image in {paths[images].name}"
-            )
-        if not len(arrays[images]):
-            raise DataError(f"{paths[images]}: found no {part} images, expected at least one")
-        if (largest := int(arrays[labels].max())) >= classes:
-            raise DataError(
-                f"{paths[labels]}: label out of range: label {arrays[labels].argmax()} is {largest}, "
-                f"expected 0 to {classes - 1} ({classes} classes)"
-            )
-    if arrays[0].shape[1:] != arrays[2].shape[1:]:
-        sizes = [" x ".join(map(str, arrays[k].shape[1:])) for k in (2, 0)]
-        raise DataError(f"{paths[2]}: its images are {sizes[0]}, expected {sizes[1]} as in {paths[0].name}")
-    return _dataset(arrays, tuple(map(str, range(classes))), kind)
-
-
-def _dataset(arrays: Sequence[NDArray[np.uint8]], classes: tuple[str, ...], kind: str) -> Dataset:
-    """The data set of training images, their labels, test images and theirs."""
+def hashed(train: Part, test: Part) -> str:
+    """The SHA-256 of shapes and contents; grey images as (n, height, width)."""
     digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr(array.shape).encode())
-        digest.update(array.data)
-    train_images, train_labels, test_images, test_labels = arrays
-    return Dataset(train_images, train_labels, test_images, test_labels, digest.hexdigest(), classes, kind)
+    for images, labels in (train, test):
+        n, channels, *sides = images.shape
+        for array in (images.reshape(n, *sides) if channels == 1 else images, labels):
+            digest.update(repr(array.shape).encode())
+            digest.update(array.data)
+    return digest.hexdigest()
 
 
-def _find(folder: Path, name: str) -> Path:
-    try:
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder, expected one with {', '.join(_NAMES)} (plain or .gz)")
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.exists():
-                return path
-    except OSError as error:  # a folder that may not be entered, or a name that is too long
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
-    raise DataError(f"{folder / name}: file not found, expected it plain or as {name}.gz")
+def with_parts(dataset: Dataset, train: Part, test: Part) -> Dataset:
+    """The data set with other images in the place of its own, and without those that were set apart."""
+    return replace(
+        dataset,
+        train_images=train.images,
+        train_labels=train.labels,
+        test_images=test.images,
+        test_labels=test.labels,
+        digest=hashed(train, test),
+        validation=None,
+    )
+
+
+def with_classes(dataset: Dataset, count: int) -> Dataset:
+    """The data set for a network that tells so many classes apart: classes that are only numbered may be fewer.
+
+    Raises DataError where the network's are others than the data's.
+    """
+    names = dataset.classes
+    if len(names) == count:
+        return dataset
+    if dataset.numbered and len(names) < count:
+        return replace(dataset, classes=tuple(map(str, range(count))))
+    if not dataset.numbered:
+        listed = ", ".join(names if len(names) < 6 else [*names[:3], "...", names[-1]])
+        raise DataError(f"the images have {len(names)} classes ({listed}), the network tells {count} apart: classes={len(names)}")
+    for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
+        if len(beyond := np.flatnonzero(labels >= count)):
+            raise DataError(
+                f"label out of range: label {beyond[0]} of the {part} images is {labels[beyond[0]]}, "
+                f"expected 0 to {count - 1} ({count} classes of the network)"
+            )
+    return dataset
 
 
 def check_fits(dataset: Dataset, shape: tuple[int, int, int]) -> None:
     """Raise DataError unless the images are what a network of this input shape takes."""
-    found = (1, *dataset.train_images.shape[1:])
-    if found != shape:
-        raise DataError(f"the images are {' x '.join(map(str, found))}, the network expects {' x '.join(map(str, shape))}")
+    if dataset.shape != shape:
+        found, expected = (" x ".join(map(str, sides)) for sides in (dataset.shape, shape))
+        raise DataError(f"the images are {found}, the network expects {expected}")

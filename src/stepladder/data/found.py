@@ -1,4 +1,4 @@
-"""What a reader of a format finds."""
+"""What is asked of a source, and what a reader of a format finds there."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,24 @@ from stepladder.spec import UserError
 
 class DataError(UserError):
     """Images that cannot be used: the message names the file, what was found and what was expected."""
+
+
+class Reading(NamedTuple):
+    """How a source is read, by default as it is.
+
+    - `split`: the share of the training images, the same of every class, that becomes the test part of a source without one
+    - `size`: (height, width) that every image is resized to. `channels`: 1 (grey) or 3 (colour) that all are converted to
+    - `holdout`: so many training images, the same share of every class, are kept back from training and take the place of the
+      test images; those of a validation part first, where the source has one
+    """
+
+    split: float = 0.0
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    holdout: int = 0
+
+
+AS_IS = Reading()
 
 
 class Part(NamedTuple):

@@ -37,8 +37,8 @@ def batch(
     height: int,
     width: int,
     maps: int,
-    mean: float,
-    deviation: float,
+    mean: Sequence[float],
+    deviation: Sequence[float],
     out: int,
 ) -> None: ...
 def isas() -> list[str]: ...

@@ -7,6 +7,7 @@ for any number of threads.
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -75,17 +76,18 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Se
     return Native(network, dropout, generator)
 
 
-def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: float, std: float) -> Tensor:
-    """Grey levels (n, height, width), uint8, at the indices `chosen` (int64), through their maps (chosen, 2, 3) if any.
+def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Images (n, channels, height, width), uint8, at the indices `chosen` (int64), through their maps (chosen, 2, 3) if any.
 
-    Returns (chosen, 1, height, width), float32, resampled once and normalised. Raises IndexError for an index that no image has.
+    Returns (chosen, channels, height, width), float32, resampled once, with each channel's mean and deviation removed. Raises
+    IndexError for an index that no image has.
     """
-    _check("images", images, torch.uint8, (None, None, None))
+    _check("images", images, torch.uint8, (None, len(mean), None, None))
     _check("chosen", chosen, torch.int64, (None,))
     if maps is not None:
         _check("maps", maps, torch.float32, (len(chosen), 2, 3))
-    _, height, width = images.shape
-    out = images.new_empty(len(chosen), 1, height, width, dtype=torch.float32)
+    _, channels, height, width = images.shape
+    out = images.new_empty(len(chosen), channels, height, width, dtype=torch.float32)
     extension().batch(
         _workers(threads()), isa(), images.data_ptr(), len(images), chosen.data_ptr(), len(chosen), height, width,
         0 if maps is None else maps.data_ptr(), mean, std, out.data_ptr(),

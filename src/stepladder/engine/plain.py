@@ -1,7 +1,7 @@
 """A network as a plain torch module: `engine="torch"`, and the twin that other engines are compared with."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import torch
@@ -126,13 +126,13 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: float, std: float) -> Tensor:
-    """Grey levels (n, height, width), uint8, at the indices `chosen` (int64), through their maps (chosen, 2, 3) if any.
+def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Images (n, channels, height, width), uint8, at the indices `chosen` (int64), through their maps (chosen, 2, 3) if any.
 
-    Returns (chosen, 1, height, width), float32, resampled once and normalised.
+    Returns (chosen, channels, height, width), float32, resampled once, with each channel's mean and deviation removed.
     """
-    grey = images[chosen]
-    return normalise(grey if maps is None else resample(grey, maps), mean, std)
+    levels = images[chosen]
+    return normalise(levels if maps is None else resample(levels, maps), mean, std)
 
 
 def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stepladder import data, records
 from stepladder.analysis import counted
+from stepladder.data import Reading
 from stepladder.job import Setup
 from stepladder.records import Record
 from stepladder.spec import Ladder, to_data
@@ -41,10 +42,14 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
     """The options that a run was made under, as far as they are not those of `setup` and the ladder."""
     own = {step.recipe.epochs for step in ladder.steps if to_data(step.recipe) | {"epochs": record.epochs} == record.recipe}
     where = record.environment
-    same = replace(setup, holdout=where.get("holdout", 0)).images(ladder.steps).digest == record.data_sha256
+    reading = _reading(record, setup)
+    same = _digest(replace(setup, reading=reading)) == record.data_sha256
     found = [
         ("--epochs", record.epochs, record.epochs not in own),
-        ("--holdout", where.get("holdout", 0), where.get("holdout", 0) != setup.holdout),
+        ("--split", reading.split, reading.split != setup.reading.split),
+        ("--size", reading.size and "x".join(map(str, reading.size)), reading.size != setup.reading.size),
+        ("--channels", reading.channels, reading.channels != setup.reading.channels),
+        ("--holdout", reading.holdout, reading.holdout != setup.reading.holdout),
         ("--engine", where.get("engine"), where.get("engine") not in (None, setup.engine)),
         ("--device", where.get("device"), where.get("device") not in (None, setup.device)),
         ("--data", _path(record), not same),
@@ -52,8 +57,23 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
     return " ".join(_option(name, value) for name, value, other in found if other)
 
 
+def _reading(record: Record, setup: Setup) -> Reading:
+    """How the images of a run were read; records of schema 1 tell the holdout alone."""
+    if record.data is None:
+        return setup.reading._replace(holdout=record.environment.get("holdout") or 0)
+    return Reading(record.data.split, record.data.size, record.data.channels, record.data.holdout)
+
+
+def _digest(setup: Setup) -> str | None:
+    """Of the images, where they can be read so."""
+    try:
+        return setup.dataset().digest
+    except data.DataError:
+        return None
+
+
 def _option(name: str, value: object) -> str:
-    return f"no {name}" if value is None or (name == "--holdout" and not value) else f"{name} {value}"
+    return f"no {name}" if value is None or (name in ("--holdout", "--split") and not value) else f"{name} {value}"
 
 
 def _path(record: Record) -> str | None:

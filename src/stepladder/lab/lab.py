@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from stepladder import engine, evidence, live, records, sweep
-from stepladder.data import Dataset, check_fits
+from stepladder.data import Dataset, Reading, check_fits
 from stepladder.environment import cores
 from stepladder.evidence import Effect
 from stepladder.job import Job, Setup
@@ -18,6 +18,8 @@ from stepladder.workers import Workers
 
 MOST_SEEDS = 100_000
 """Of a step in one sweep."""
+MOST_SIDE = 4_096
+"""Of an image, in pixels: networks of this kind have no use for more."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,11 @@ class Lab:
     """Where runs are kept, what images they are made on, and what trains them.
 
     - `runs`: the folder of records; the first run makes it
-    - `data`: a folder with MNIST's four IDX files; None is MNIST itself, which is in the package
-    - `holdout`: judge by so many training images, kept back from training, the same share of every class, and leave the test set
-      unread: for whatever chooses
+    - `data`: the path of images in any format that is recognised (docs/data.md); None is MNIST itself, which is in the package
+    - `split`: the share of images that becomes the test part of data that has none. `size`: (height, width) that pictures are
+      resized to. `channels`: 1 (grey) or 3 (colour) that they are converted to
+    - `holdout`: judge by so many training images, kept back from training (a validation part's first, where the data has one), the
+      same share of every class, and leave the test set unread: for whatever chooses
     - `engine`: "native" or "torch"; None is native on the CPU and torch on CUDA. `device`: "cpu" or "cuda"
     - `workers`: processes that train at the same time; None is one for each core. `threads` of one run; given alone, one run trains
       at a time. The native engine's bits do not depend on either
@@ -38,6 +42,9 @@ class Lab:
     runs: str | Path = "runs"
     _: KW_ONLY
     data: str | Path | None = None
+    split: float = 0.0
+    size: tuple[int, int] | None = None
+    channels: int | None = None
     holdout: int = 0
     engine: str | None = None
     device: str = "cpu"
@@ -54,7 +61,8 @@ class Lab:
             if (not isinstance(value, str | Path) or not str(value) or "\0" in str(value)) and not (
                 name == "data" and value is None
             ):
-                raise UserError(f"{name} is {value!r}, expected the path of a folder")
+                raise UserError(f"{name} is {value!r}, expected a path")
+        _check_reading(self.split, self.size, self.channels)
         if not isinstance(self.engine, str | None):
             raise UserError(f"engine is {self.engine!r}, expected a name or None")
         engine.check(self.setup.engine, self.device, self.threads or 1)
@@ -65,7 +73,8 @@ class Lab:
     def setup(self) -> Setup:
         """What its runs are made with, but for the threads."""
         chosen = self.engine or ("native" if self.device == "cpu" else "torch")
-        return Setup(Path(self.runs), None if self.data is None else Path(self.data), chosen, self.device, holdout=self.holdout)
+        reading = Reading(self.split, None if self.size is None else (self.size[0], self.size[1]), self.channels, self.holdout)
+        return Setup(Path(self.runs), None if self.data is None else Path(self.data), chosen, self.device, reading=reading)
 
     def run(
         self,
@@ -109,7 +118,7 @@ class Lab:
         ladder = _of(ladder, epochs)
         self._look()
         for step in ladder.steps:
-            check_fits(self.setup.images(ladder.steps), step.network.input)
+            check_fits(self.setup.dataset(step.network.classes), step.network.input)
         return self._result(ladder)
 
     def compare(self, step: Step, other: Step) -> Effect:
@@ -133,8 +142,9 @@ class Lab:
         return effect
 
     def images(self) -> Dataset:
-        """The images its runs are made on: `train_images`, `train_labels`, `test_images`, `test_labels`, uint8 arrays; with a
-        holdout the test images are those kept back. Raises DataError where they cannot be used."""
+        """The images its runs are made on: `train_images` and `test_images`, uint8 (n, channels, height, width), `train_labels`,
+        `test_labels` and the names of the `classes`; with a holdout the test images are those kept back. Raises DataError where
+        they cannot be used."""
         return self.setup.dataset()
 
     def _result(self, ladder: Ladder, failures: tuple[Failure, ...] = ()) -> Result:
@@ -163,6 +173,16 @@ class Lab:
                 )
 
 
+def _check_reading(split: object, size: object, channels: object) -> None:
+    if type(split) not in (int, float) or not (isinstance(split, int | float) and 0 <= split < 1):
+        raise UserError(f"split is {split!r}, expected a share of the images, as 0.2")
+    sides = size if isinstance(size, tuple | list) else ()
+    if size is not None and (len(sides) != 2 or not all(type(side) is int and 1 <= side <= MOST_SIDE for side in sides)):
+        raise UserError(f"size is {size!r}, expected (height, width) of 1 to {MOST_SIDE:,} pixels")
+    if channels is not None and (type(channels) is not int or channels not in (1, 3)):
+        raise UserError(f"channels is {channels!r}, expected 1 (grey) or 3 (colour)")
+
+
 def _of(ladder: Ladder, epochs: int | None) -> Ladder:
     if not isinstance(ladder, Ladder):
         raise SpecError(f"found {ladder!r}, expected a Ladder")
@@ -181,6 +201,7 @@ def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:
     if not todo:
         return []
     runs.mkdir(parents=True, exist_ok=True)
+    jobs[0].setup.keep()
     executor = Workers(min(workers, len(todo)))
     try:
         stands = sweep.sweep(todo, executor)

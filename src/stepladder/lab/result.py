@@ -115,7 +115,7 @@ class Result:
         """
         if self.hint:
             raise UserError(self.hint)
-        name = f"{self.ladder.name}-holdout" if self.setup.holdout else self.ladder.name
+        name = f"{self.ladder.name}-holdout" if self.setup.reading.holdout else self.ladder.name
         to = self.setup.runs / name if folder is None else Path(folder)
         found = self.data
         with records.alone(to.parent, to.name):
@@ -129,8 +129,7 @@ class Result:
     @cached_property
     def data(self) -> dict[str, Any]:
         """The data of report.json; its fields are documented in `stepladder.report`."""
-        images = len(self.setup.images(self.ladder.steps).test_labels)
-        return report.build(self.ladder, self.setup, self.arms, self.evidence, images)
+        return report.build(self.ladder, self.setup, self.arms, self.evidence, self.setup.images(self.ladder.steps))
 
     def __str__(self) -> str:
         return "\n".join([text_table(self.data), *self.problems, *([self.hint] if self.hint else [])])

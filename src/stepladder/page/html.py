@@ -21,8 +21,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> str:
-    """The page for report.json's data; `images` are the test images (n, height, width) that `misclassified` points into."""
-    spans, budget = views.spans(found), found["budget"]
+    """The page for report.json's data; `images` are the test images (n, channels, height, width), into which `misclassified`
+    points."""
+    spans, budget, names = views.spans(found), found["budget"], found["data"]["classes"]
     accuracies, effects = overview.accuracies(found), overview.effects(found)
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     return _environment().get_template("report.html").render(
@@ -44,8 +45,8 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
                 "effect_mark": overview.effect_mark(data, effects),
                 "change": step.change,
                 "charts": views.charts(data, budget["accuracy"], spans),
-                "confusion": views.confusion(data),
-                "gallery": views.gallery(data["misclassified"], images),
+                "confusion": views.confusion(data, names),
+                "gallery": views.gallery(data["misclassified"], images, names),
                 "layers": " · ".join(words.layers(step.network)),
             }
             for data, step, rail in zip(found["steps"], ladder.steps, rails(found["steps"]), strict=True)

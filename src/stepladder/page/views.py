@@ -52,13 +52,14 @@ class Charts(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """The matrix with the depth of each shade (0 to 1), each label's share of right answers, the label with the smallest,
-    and the most frequent confusion (label, answer, times)."""
+    """The names of the classes, the matrix with the depth of each shade (0 to 1), each label's share of right answers, the label
+    with the smallest, and the most frequent confusion (label, answer, times)."""
 
+    names: Sequence[str]
     rows: list[list[tuple[int, float]]]
     shares: list[float | None]
     worst: int
-    most: tuple[int, int, int] | None
+    most: tuple[str, str, int] | None
 
 
 def spans(found: dict[str, Any]) -> Spans:
@@ -87,7 +88,7 @@ def charts(step: dict[str, Any], target: float, shared: Spans) -> Charts | None:
     )
 
 
-def confusion(step: dict[str, Any]) -> Confusion | None:
+def confusion(step: dict[str, Any], names: Sequence[str]) -> Confusion | None:
     """The confusion matrix, its shades by the square root of the count so that single errors can be seen."""
     counts, shares = step["confusion"], step["per_class"]
     if counts is None:
@@ -99,12 +100,22 @@ def confusion(step: dict[str, Any]) -> Confusion | None:
     shades = np.sqrt(off / max(largest, 1)).round(3)
     rows = [list(zip(row, shade, strict=True)) for row, shade in zip(counts, shades.tolist(), strict=True)]
     worst = min((share, label) for label, share in enumerate(shares) if share is not None)[1]
-    return Confusion(rows, shares, worst, (int(label), int(answer), largest) if largest else None)
+    return Confusion(names, rows, shares, worst, (names[int(label)], names[int(answer)], largest) if largest else None)
 
 
-def gallery(missed: Sequence[dict[str, Any]], images: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """The images most often missed, each with its picture."""
-    return [image | {"picture": data_uri(images[image["index"]])} for image in missed[:GALLERY]]
+def gallery(missed: Sequence[dict[str, Any]], images: NDArray[np.uint8], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The images most often missed, each with its picture, and label and answers by name."""
+    ink = images.shape[1] == 1 and len(images) > 0 and float(np.median(images)) == 0  # on black, as MNIST is
+    return [
+        image
+        | {
+            "picture": data_uri(images[image["index"]], inverted=ink),
+            "ink": ink,
+            "label": names[image["label"]],
+            "answers": [names[int(answer)] for answer in image["answers"]],
+        }
+        for image in missed[:GALLERY]
+    ]
 
 
 def _curves(step: dict[str, Any], name: str) -> Curves:

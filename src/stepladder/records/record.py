@@ -57,13 +57,18 @@ class Normalisation:
 @dataclass(frozen=True)
 class Source:
     """What a run was trained and judged on: the `kind` of its source ("mnist" is the embedded one), the `path` as it was given,
-    and how many images each part has. With a `holdout` the test images are so many of the training images."""
+    and how many images each part has. With a `holdout` the test images are so many of the training images; `split` is the share
+    of images that were made the test part, `size` (height, width) what they were resized to and `channels` what they were
+    converted to, where that was asked for."""
 
     kind: str
     path: str | None
     holdout: Count
     train: Count
     test: Count
+    split: Share = 0.0
+    size: tuple[int, int] | None = None
+    channels: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""Parts of a data set that its source does not have: which images they take is decided by the labels and a named seed alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepladder.data.dataset import Dataset, with_parts
+from stepladder.data.found import DataError, Part
+
+HOLDOUT_SEED = 1998
+"""Of which training images are held out. (The year of MNIST.)"""
+SPLIT_SEED = 1936
+"""Of which images of a source without a test part become one. (The year of Fisher's irises.)"""
+
+
+def hold_out(dataset: Dataset, count: int) -> Dataset:
+    """The data set in which `count` training images, chosen by `stratified`, stand in the place of the test images, and
+    training is left with the others. Where the source has a validation part, they are that part's, as far as it goes.
+
+    Raises DataError for a count that leaves nothing to train on or to judge by.
+    """
+    images, labels = dataset.train_images, dataset.train_labels
+    apart = dataset.validation or Part(images[:0], labels[:0])
+    most = len(apart.labels) + len(labels) - 1
+    if not 0 < count <= most:
+        of = f"the {len(labels):,} training{f' and {len(apart.labels):,} validation' if len(apart.labels) else ''} images"
+        raise DataError(f"a holdout of {count:,} images, expected 1 to {most:,} of {of}")
+    if count <= len(apart.labels):
+        chosen = stratified(apart.labels, count)
+        return with_parts(dataset, Part(images, labels), Part(apart.images[chosen], apart.labels[chosen]))
+    train, held = _apart(Part(images, labels), stratified(labels, count - len(apart.labels)))
+    both = Part(*(np.concatenate(pair) for pair in zip(apart, held, strict=True))) if len(apart.labels) else held
+    return with_parts(dataset, train, both)
+
+
+def split(part: Part, share: float) -> tuple[Part, Part]:
+    """What is left for training, and the share of the images, the same of every class to within one, that is the test part.
+
+    Raises DataError for a share that leaves one of them empty.
+    """
+    count = round(share * len(part.labels))
+    if not 0 < count < len(part.labels):
+        raise DataError(
+            f"a split of {share:g} makes {count:,} of {len(part.labels):,} images the test part, expected at least 1 in each"
+        )
+    return _apart(part, stratified(part.labels, count, SPLIT_SEED))
+
+
+def stratified(labels: NDArray[np.uint8], count: int, seed: int = HOLDOUT_SEED) -> NDArray[np.intp]:
+    """The indices of `count` labels, in order, of each class its share, to within one; the same ones every time.
+
+    Systematic sampling: the labels are shuffled, sorted by class, and taken at even distances.
+    """
+    # NumPy keeps RandomState's numbers as they are for good (NEP 19); those of its newer generators may change.
+    shuffled = np.random.RandomState(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.sort(by_class[(np.arange(count) * len(labels) + len(labels) // 2) // count])
+
+
+def _apart(part: Part, chosen: NDArray[np.intp]) -> tuple[Part, Part]:
+    taken = np.zeros(len(part.labels), bool)
+    taken[chosen] = True
+    return Part(part.images[~taken], part.labels[~taken]), Part(part.images[taken], part.labels[taken])
