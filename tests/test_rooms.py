@@ -24,7 +24,7 @@ HOMES = {
     "jinja2": {"page.html"},
     "markupsafe": {"page.html"},
     "matplotlib": {"lab.plot", "page.charts"},
-    "PIL": {"page.pictures"},
+    "PIL": {"data.pictures", "page.pictures"},
     "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
