@@ -25,7 +25,7 @@ HOMES = {
     "markupsafe": {"page.html"},
     "matplotlib": {"lab.plot", "page.charts"},
     "PIL": {"data.pictures", "page.pictures"},
-    "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
+    "scipy": {"data.svhn", "evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"records.checkpoint", "records.folder", "lab.run", "train"},
