@@ -25,6 +25,7 @@ HOMES = {
     "markupsafe": {"page.html"},
     "matplotlib": {"lab.plot", "page.charts"},
     "PIL": {"data.pictures", "page.pictures"},
+    "pyarrow": {"data.parquet"},
     "scipy": {"data.svhn", "evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
