@@ -36,6 +36,8 @@ LadderName = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every step, instead of its own.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
+Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to this height and width.")]
+Channels = Annotated[int | None, typer.Option(help="Make pictures grey (1) or colour (3).")]
 Json = Annotated[bool, typer.Option("--json", help="Print data instead of text.")]
 
 
@@ -45,8 +47,8 @@ def _lab(
         Path | None, typer.Option(help="Images, a file or a folder of any known format; left out: the embedded MNIST.")
     ] = None,
     split: Annotated[float, typer.Option(help="Make this share of the images the test part, where the data has none.")] = 0.0,
-    size: Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to this height and width.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Make pictures grey (1) or colour (3).")] = None,
+    size: Size = None,
+    channels: Channels = None,
     engine: Annotated[
         str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")
     ] = None,
@@ -248,6 +250,57 @@ def check(
         print(result.hint, file=sys.stderr)
     outcome = verdicts.EXITS[found["outcome"]]
     raise typer.Exit(code or (0 if outcome == 3 and allow_undecided else outcome))
+
+
+@app.command()
+def data(
+    path: Annotated[Path | None, typer.Argument(metavar="PATH", help="A file or a folder; left out: the embedded MNIST.")] = None,
+    size: Size = None,
+    channels: Channels = None,
+    output: Annotated[Path | None, typer.Option(help="Where to write a contact sheet: a PNG of ten images a class.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print what a data set holds: the format, how many images of each class, and which test images are training images."""
+    from stepladder.cli import images
+
+    found = images.found(path, _size(size), channels)
+    told = images.describe(found)
+    if output is not None:
+        images.draw(found, output)
+    if as_json:
+        print(json.dumps(told, indent=1))
+    else:
+        images.show(path, told)
+        if output is not None:
+            print(f"wrote {output}")
+
+
+@app.command()
+@with_lab
+def predict(
+    lab: "Lab",
+    ladder: LadderName,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="A step's id.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Pictures, folders of pictures, CSV files of pixels.")],
+    seed: Annotated[int | None, typer.Option(min=0, help="Which run answers; left out: that of the lowest seed.")] = None,
+    epochs: Epochs = None,
+    resize: Annotated[bool, typer.Option("--resize", help="Resize pictures to the size that the network takes.")] = False,
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the answers there, as Kaggle takes them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer images with a recorded run, made ready as its record says. (Say --data as when it was trained.)"""
+    from stepladder.cli import images
+    from stepladder.lab import answers
+
+    found = answers.answer(lab.result(ladders.load(ladder), epochs=epochs)[step].run(seed), files, resize=resize)
+    if table is not None:
+        answers.write(found, table)
+    if as_json:
+        print(json.dumps([each._asdict() for each in found], indent=1))
+    elif table is None:
+        images.show_answers(found)
+    else:
+        print(f"wrote {len(found):,} answers to {table}")
 
 
 @app.command()

@@ -62,7 +62,7 @@ class Lab:
                 name == "data" and value is None
             ):
                 raise UserError(f"{name} is {value!r}, expected a path")
-        _check_reading(self.split, self.size, self.channels)
+        check_reading(self.split, self.size, self.channels)
         if not isinstance(self.engine, str | None):
             raise UserError(f"engine is {self.engine!r}, expected a name or None")
         engine.check(self.setup.engine, self.device, self.threads or 1)
@@ -173,7 +173,8 @@ class Lab:
                 )
 
 
-def _check_reading(split: object, size: object, channels: object) -> None:
+def check_reading(split: object, size: object, channels: object) -> None:
+    """Raise UserError for what no source can be read by."""
     if type(split) not in (int, float) or not (isinstance(split, int | float) and 0 <= split < 1):
         raise UserError(f"split is {split!r}, expected a share of the images, as 0.2")
     sides = size if isinstance(size, tuple | list) else ()

@@ -40,8 +40,10 @@ class StepResult:
         seed, and for the first step."""
         return self.evidence.effect
 
-    def run(self, seed: int = 0) -> Run:
-        """The recorded run of a seed; raises UserError, naming the seeds there are."""
+    def run(self, seed: int | None = None) -> Run:
+        """The recorded run of a seed, by default the lowest that did not diverge; raises UserError, naming the seeds there are."""
+        if seed is None:
+            seed = min((record.seed for record in self.arm.finished), default=None)
         for record in self.arm.records:
             if record.seed == seed and type(seed) is int:
                 return Run(records.recorded(self.setup.runs, record.fingerprint)[seed], record)

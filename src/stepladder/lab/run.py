@@ -14,6 +14,9 @@ from stepladder.spec import SpecError, from_data
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+BATCH = 1_000
+"""So many images are answered at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -55,6 +58,16 @@ class Run:
         except (SpecError, SafetensorError, RuntimeError) as error:
             raise RecordError(f"{self.folder}: its weights do not fit its network: {error}") from None
         return model.eval()
+
+    def probabilities(self, images: Any) -> NDArray[np.float32]:
+        """What it answers: (n, classes), softmax of the logits, for images as `prepare` takes them; raises as it and `model` do."""
+        import torch
+
+        model = self.model()
+        with torch.inference_mode():
+            logits = [model(self.prepare(images[first : first + BATCH])) for first in range(0, len(images), BATCH)]
+            found: NDArray[np.float32] = torch.cat(logits).softmax(1).numpy()
+        return found
 
     def prepare(self, images: Any) -> "Tensor":
         """Grey or colour levels as the network takes them: uint8 (n, height, width) or (n, channels, height, width), an array or
