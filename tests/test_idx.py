@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from stepladder.data import DataError
-from stepladder.data.idx import read_idx
+from stepladder.data.idx import TYPES, read_any, read_idx
 from stepladder.spec import UserError
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -168,7 +168,7 @@ def test_images_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> None:
     code = """
 import pathlib, resource, sys
 from stepladder.data import DataError
-from stepladder.data.idx import read_idx
+from stepladder.data.idx import TYPES, read_any, read_idx
 resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
 try:
     read_idx(pathlib.Path(sys.argv[1]), dimensions=3)
@@ -198,6 +198,54 @@ def test_a_member_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     path.write_bytes(gzip.compress(raw[:30]) + gzip.compress(raw[30:])[:kept])
     with pytest.raises(DataError, match=r"truncated: the gzip stream ends before its end marker$"):
         read_idx(path, dimensions=3)
+
+
+# Other types of numbers
+
+
+def typed(code: int, array: NDArray[np.generic]) -> bytes:
+    """The array as an IDX file of this type."""
+    return struct.pack(f">{1 + array.ndim}I", 256 * code + array.ndim, *array.shape) + array.astype(TYPES[code]).tobytes()
+
+
+@pytest.mark.parametrize("code", TYPES)
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("shape", [(24,), (6, 4), (2, 3, 4), (2, 1, 3, 4)])
+def test_every_type_and_number_of_dimensions_comes_back(
+    tmp_path: Path, code: int, compressed: bool, shape: tuple[int, ...]
+) -> None:
+    array = (np.arange(24) * 5 - (100 if code in (0x09, 0x0B, 0x0C) else 0)).reshape(shape)
+    raw = typed(code, array)
+    (tmp_path / "file").write_bytes(gzip.compress(raw) if compressed else raw)
+    found = read_any(tmp_path / "file", len(shape))
+    assert found.dtype.isnative
+    assert found.dtype == np.dtype(TYPES[code]).newbyteorder("=")
+    assert found.flags.writeable
+    np.testing.assert_array_equal(found, array)
+
+
+def test_one_of_several_numbers_of_dimensions_is_read_and_the_first_is_expected(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(idx_bytes(IMAGES))
+    assert read_any(path, 4, 3).shape == (2, 3, 4)
+    with pytest.raises(DataError, match=r"wrong magic number: found 0x00000803, expected 0x00000802$"):
+        read_any(path, 2, 1)
+
+
+@pytest.mark.parametrize("magic", [0x0A03, 0x0F03, 0x010803, 0x0003])
+def test_a_type_that_there_is_not_is_refused(tmp_path: Path, magic: int) -> None:
+    (tmp_path / "file").write_bytes(struct.pack(">4I", magic, 1, 1, 1) + bytes(8))
+    with pytest.raises(DataError, match=f"wrong magic number: found {magic:#010x}, expected 0x00000803$"):
+        read_any(tmp_path / "file", 3)
+
+
+def test_the_length_is_that_of_the_type(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(typed(0x0C, IMAGES)[:-1])
+    with pytest.raises(DataError) as refused:
+        read_any(tmp_path / "file", 3)
+    assert str(refused.value) == (
+        f"{tmp_path / 'file'}: truncated: found 95 bytes of data, expected 96 (2 x 3 x 4 numbers of 4 bytes)"
+    )
 
 
 # What is no file of images

@@ -1,39 +1,59 @@
-"""What lies at a path."""
+"""Finds out which format lies at a path, and reads it."""
 
 from pathlib import Path
 
+from stepladder.data import archive, cifar, folders, mnist_like, parquet, pictures, svhn, table
+from stepladder.data.files import entries, reading
 from stepladder.data.found import DataError, Found, Part
-from stepladder.data.idx import read_idx
 
-_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FORMATS = (
+    "IDX files under names like MNIST's, CIFAR's batches, SVHN's .mat files, parquet files, NumPy arrays (.npz, .npy), "
+    "CSV files of pixels, or a folder of pictures for each class (train/CLASS/*.png, or CLASS/*.png)"
+)
+_ARRAYS = (mnist_like.read, cifar.read, svhn.read, archive.read, table.read)
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
+_DEEPEST = 3
+_SHOWN = 5
 
 
 def read(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> Found:
-    """What lies there."""
-    folder = path
-    paths = [_find(folder, name) for name in _NAMES]
-    arrays = [read_idx(path, dimensions=3 if "idx3" in path.name else 1) for path in paths]
-    for images, labels, part in ((0, 1, "training"), (2, 3, "test")):
-        if len(arrays[images]) != len(arrays[labels]):
-            raise DataError(
-                f"{paths[labels]}: found {len(arrays[labels])} labels, expected {len(arrays[images])}, "
-                f"one for each {part} image in {paths[images].name}"
-            )
-        if not len(arrays[images]):
-            raise DataError(f"{paths[images]}: found no {part} images, expected at least one")
-    if arrays[0].shape[1:] != arrays[2].shape[1:]:
-        sizes = [" x ".join(map(str, arrays[k].shape[1:])) for k in (2, 0)]
-        raise DataError(f"{paths[2]}: its images are {sizes[0]}, expected {sizes[1]} as in {paths[0].name}")
-    return Found("IDX", Part(arrays[0][:, None], arrays[1]), Part(arrays[2][:, None], arrays[3]))
+    """What lies at a path, a file or a folder, or in the only folder within it that is recognised, as images of this size (height,
+    width) and so many channels, or of their own.
+
+    Raises DataError, and nothing else: for what is in no format that can be read, and as the readers do.
+    """
+    with reading(path):
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder, expected {FORMATS}")
+    if found := _found(path, size, channels, _DEEPEST):
+        return found
+    if not path.is_dir():
+        if path.suffix.lower() in _PACKED:
+            raise DataError(f"{path}: found a packed file, expected what is in it: unpack it first")
+        raise DataError(f"{path}: found a file of no known format, expected {FORMATS}")
+    there = entries(path)
+    names = [entry.name for entry in there[:_SHOWN]] + ([f"{len(there) - _SHOWN} more"] if len(there) > _SHOWN else [])
+    packed = next((f"; unpack {entry.name} first" for entry in there if entry.suffix.lower() in _PACKED), "")
+    raise DataError(f"{path}: found {', '.join(names) or 'nothing'}, expected {FORMATS}{packed}")
 
 
-def _find(folder: Path, name: str) -> Path:
-    try:
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder, expected one with {', '.join(_NAMES)} (plain or .gz)")
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.exists():
-                return path
-    except OSError as error:  # a folder that may not be entered, or a name that is too long
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
-    raise DataError(f"{folder / name}: file not found, expected it plain or as {name}.gz")
+def _found(path: Path, size: tuple[int, int] | None, channels: int | None, deep: int) -> Found | None:
+    for reader in _ARRAYS:
+        if found := reader(path):
+            return _converted(found, size, channels)
+    if found := parquet.read(path, size, channels) or folders.read(path, size, channels):
+        return found
+    deeper = [entry for entry in entries(path) if entry.is_dir()] if deep and path.is_dir() else []
+    inside: dict[str, Found] = {}
+    for folder in deeper:
+        if found := _found(folder, size, channels, deep - 1):
+            inside[folder.name] = found
+        if len(inside) > 1:
+            raise DataError(f"{path}: found a data set in {' and in '.join(inside)}, expected one: give the path of one")
+    return next(iter(inside.values()), None)
+
+
+def _converted(found: Found, size: tuple[int, int] | None, channels: int | None) -> Found:
+    made = [part and Part(pictures.converted(part.images, size, channels), part.labels) for part in (found.test, found.validation)]
+    train = Part(pictures.converted(found.train.images, size, channels), found.train.labels)
+    return found._replace(train=train, test=made[0], validation=made[1])

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from stepladder.data.files import ALWAYS_ALLOWED, MOST_EXPANSION
 from stepladder.data.found import DataError, Found, Part
-from stepladder.data.idx import ALWAYS_ALLOWED, MOST_EXPANSION
 
 TRAIN, TEST, EXTRA = "train_32x32.mat", "test_32x32.mat", "extra_32x32.mat"
 
