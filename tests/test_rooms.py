@@ -24,7 +24,7 @@ HOMES = {
     "jinja2": {"page.html"},
     "markupsafe": {"page.html"},
     "matplotlib": {"lab.plot", "page.charts"},
-    "PIL": {"data.pictures", "page.pictures"},
+    "PIL": {"data.describe", "data.pictures", "page.pictures"},
     "pyarrow": {"data.parquet"},
     "scipy": {"data.svhn", "evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},

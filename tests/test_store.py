@@ -52,7 +52,9 @@ def test_a_sweep_keeps_its_images_and_nothing_else_writes(source: Path, tmp_path
     assert not (tmp_path / "runs").exists()
     result = lab.run(LADDER, progress=False)
     (entry,) = entries(tmp_path / "runs")
-    assert {path.name for path in entry.iterdir()} == {f"{part}_{kind}.npy" for part in ("train", "test") for kind in ("images", "labels")} | {"data.json"}
+    assert {path.name for path in entry.iterdir()} == {
+        f"{part}_{kind}.npy" for part in ("train", "test") for kind in ("images", "labels")
+    } | {"data.json"}
     before = entry.stat().st_mtime_ns
     assert lab.run(LADDER, progress=False).rows() == result.rows()
     assert entry.stat().st_mtime_ns == before
