@@ -6,7 +6,6 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -50,8 +49,9 @@ def read(folder: Path) -> Dataset | None:
 
 def write(folder: Path, dataset: Dataset) -> None:
     """Keep a data set, without a validation part; whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    unfinished.mkdir(parents=True)
     try:
         for name in _PARTS:
             _write(unfinished / f"{name}.npy", getattr(dataset, name))

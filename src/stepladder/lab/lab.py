@@ -173,6 +173,14 @@ class Lab:
                 )
 
 
+def _told(setup: Setup) -> list[str]:
+    """What images were found; nothing of MNIST itself."""
+    if setup.data is None:
+        return []
+    found = setup.dataset()
+    return [f"{setup.data}: {found}", *found.remarks]
+
+
 def check_reading(split: object, size: object, channels: object) -> None:
     """Raise UserError for what no source can be read by."""
     if type(split) not in (int, float) or not (isinstance(split, int | float) and 0 <= split < 1):
@@ -198,7 +206,7 @@ def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:
     todo = sweep.missing(jobs)
     if progress:
         asked = len({(job.fingerprint, job.seed) for job in jobs})
-        live.begin(asked - len(todo), len(todo), runs)
+        live.begin(asked - len(todo), len(todo), runs, _told(jobs[0].setup))
     if not todo:
         return []
     runs.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """A sweep as it goes, in a terminal, in a notebook, and as plain lines elsewhere."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stepladder.job import Job
@@ -16,6 +16,8 @@ def follow(sweep: Iterator[Progress], todo: list[Job]) -> Progress:
     return show(sweep, todo)
 
 
-def begin(recorded: int, todo: int, runs: Path) -> None:
-    """Say how many runs there are and how many are to be made."""
+def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> None:
+    """Say what images were found, how many runs there are and how many are to be made."""
+    for sentence in images:
+        print(sentence)
     print(f"{recorded} of {recorded + todo} runs are recorded in {runs}, {todo} to train.", flush=True)
