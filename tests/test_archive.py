@@ -422,6 +422,14 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, at: int, byte: int) -> Non
     assert refused(path).startswith(f"{path}: ")
 
 
+def test_one_changed_pixel_of_an_archive_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x=X, y=Y)  # not compressed: nothing but its checksum tells
+    raw = (tmp_path / "set.npz").read_bytes()
+    assert raw.count(X.tobytes()) == 1
+    (tmp_path / "set.npz").write_bytes(raw.replace(X.tobytes(), (X ^ 1).tobytes()))
+    assert refused(tmp_path / "set.npz") == f"{tmp_path / 'set.npz'}: damaged archive: Bad CRC-32 for file 'x.npy'"
+
+
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set.npz").write_bytes(b"<html>")
     assert refused(tmp_path / "set.npz") == f"{tmp_path / 'set.npz'}: damaged archive: File is not a zip file"

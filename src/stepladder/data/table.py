@@ -63,8 +63,9 @@ def read_unlabelled(path: Path) -> NDArray[np.uint8]:
     """The images (n, channels, height, width) of a CSV file, whose labels, if it has any, are passed over; raises DataError."""
     if (layout := _layout(path)) is None:
         raise DataError(f"{path}: found {_columns(path)} columns in its first line, expected {_EXPECTED}")
-    images, _, _ = _table(path, layout)
-    return levels([images])[0][0]
+    with reading(path):
+        images, _, _ = _table(path, layout)
+        return levels([images])[0][0]
 
 
 def _found(chosen: Mapping[str, Path], fitting: Mapping[Path, _Layout], remarks: list[str]) -> Found:
