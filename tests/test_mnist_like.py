@@ -293,6 +293,12 @@ def test_a_label_that_the_set_has_not_is_refused(
     assert refused(tmp_path) == f"{path}: label out of range: label 3 is {wrong}, expected {first} to {last} ({name})"
 
 
+def test_columns_of_labels_are_no_numbers_of_letters(tmp_path: Path, arrays: Arrays) -> None:
+    arrays[1] = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    path = emnist_folder(tmp_path, "letters", arrays) / "emnist-letters-train-labels-idx1-ubyte.gz"
+    assert refused(tmp_path) == f"{path}: found 3 columns, expected one class for each image, or one-hot rows"
+
+
 def test_the_six_sets_of_emnists_folder_are_listed_and_one_is_read_by_its_file(tmp_path: Path, arrays: Arrays) -> None:
     for name in emnist.CLASSES:
         emnist_folder(tmp_path, name, arrays, first=1)

@@ -191,6 +191,11 @@ def test_emnists_tables_are_put_upright(tmp_path: Path) -> None:
     assert found.names == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
+def test_words_in_the_place_of_emnists_numbers_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "emnist-letters-train.csv", labelled(labels=list("badge")))
+    assert refused(tmp_path) == f"{path}: found 'a' as label, expected a number from 1 to 26 (letters)"
+
+
 def test_files_of_other_columns_are_of_another_format(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", [["a.png", "cat"], ["b.png", "dog"]], ["file", "label"])
     assert read(tmp_path) is None
