@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import kept
 from numpy.typing import NDArray
 
 from stepladder.data import DataError
@@ -26,16 +27,7 @@ def save(path: Path, **arrays: Any) -> Path:
 
 
 def readable(path: Path) -> Found:
-    """What is found there, as every reader must hand it over."""
-    found = read(path)
-    assert found
-    for part in (found.train, found.test, found.validation):
-        if part:
-            assert part.images.dtype == part.labels.dtype == np.uint8
-            assert part.images.flags.c_contiguous
-            assert part.images.ndim == 4
-            assert part.labels.shape == (len(part.images),)
-    return found
+    return kept(read(path))
 
 
 def refused(path: Path) -> str:
@@ -420,6 +412,14 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, at: int, byte: int) -> Non
     raw[at] ^= byte
     path.write_bytes(raw)
     assert refused(path).startswith(f"{path}: ")
+
+
+def test_one_changed_pixel_of_an_archive_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x=X, y=Y)  # not compressed: nothing but its checksum tells
+    raw = (tmp_path / "set.npz").read_bytes()
+    assert raw.count(X.tobytes()) == 1
+    (tmp_path / "set.npz").write_bytes(raw.replace(X.tobytes(), (X ^ 1).tobytes()))
+    assert refused(tmp_path / "set.npz") == f"{tmp_path / 'set.npz'}: damaged archive: Bad CRC-32 for file 'x.npy'"
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

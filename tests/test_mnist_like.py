@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import IDX_NAMES, write_idx_folder
+from contract import kept
 from numpy.typing import NDArray
 
 from stepladder.data import DataError, emnist
@@ -36,16 +37,7 @@ def write(folder: Path, files: Mapping[str, NDArray[Any]], code: int = 8) -> Pat
 
 
 def readable(path: Path) -> Found:
-    """What is found there, as every reader must hand it over."""
-    found = read(path)
-    assert found
-    for part in (found.train, found.test, found.validation):
-        if part:
-            assert part.images.dtype == part.labels.dtype == np.uint8
-            assert part.images.flags.c_contiguous
-            assert part.images.ndim == 4
-            assert part.labels.shape == (len(part.images),)
-    return found
+    return kept(read(path))
 
 
 def refused(path: Path) -> str:
@@ -299,6 +291,12 @@ def test_a_label_that_the_set_has_not_is_refused(
     arrays[1] = np.array([1, 2, 3, wrong, 1])
     path = emnist_folder(tmp_path, name, arrays) / f"emnist-{name}-train-labels-idx1-ubyte.gz"
     assert refused(tmp_path) == f"{path}: label out of range: label 3 is {wrong}, expected {first} to {last} ({name})"
+
+
+def test_columns_of_labels_are_no_numbers_of_letters(tmp_path: Path, arrays: Arrays) -> None:
+    arrays[1] = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    path = emnist_folder(tmp_path, "letters", arrays) / "emnist-letters-train-labels-idx1-ubyte.gz"
+    assert refused(tmp_path) == f"{path}: found 3 columns, expected one class for each image, or one-hot rows"
 
 
 def test_the_six_sets_of_emnists_folder_are_listed_and_one_is_read_by_its_file(tmp_path: Path, arrays: Arrays) -> None:

@@ -71,7 +71,7 @@ def test_a_file_is_read_as_its_bytes_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(levels(path, "x"), levels(path.read_bytes(), "x"))
 
 
-@pytest.mark.parametrize("kind", ["bmp", "gif", "jpeg", "jpeg2000", "pcx", "png", "ppm", "tiff", "webp"])
+@pytest.mark.parametrize("kind", ["bmp", "gif", "jpeg", "jpeg2000", "mpo", "pcx", "png", "ppm", "qoi", "tiff", "webp"])
 def test_each_kind_of_file_is_read(kind: str) -> None:
     found = levels(written(Image.fromarray(np.full((4, 6), 120, np.uint8)).convert("RGB"), kind), "x", channels=1)
     assert found.shape == (1, 4, 6)

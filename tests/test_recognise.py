@@ -10,7 +10,7 @@ from conftest import write_idx_folder
 from PIL import Image
 from scipy.io import savemat
 
-from stepladder.data import DataError
+from stepladder.data import DataError, pictures
 from stepladder.data.recognise import FORMATS, read
 
 X, Y = np.random.default_rng(0).integers(0, 256, (5, 4, 4), np.uint8), np.array([0, 1, 2, 1, 0], np.uint8)
@@ -171,6 +171,18 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
         read(tmp_path / name)
     with pytest.raises(DataError):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(("error", "told"), [(MemoryError(), "not enough memory"), (OSError(5, "Input/output error"), "Input/")])
+def test_what_the_system_refuses_at_last_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    npz(tmp_path / "mnist.npz")
+    monkeypatch.setattr(pictures, "converted", refuse)
+    assert refused(tmp_path).startswith(f"{tmp_path}: cannot be read: {told}")
 
 
 def test_a_damaged_file_is_told_and_no_other_format_tried(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import kept
 from numpy.typing import NDArray
 
 from stepladder.data import DataError, emnist
@@ -28,16 +29,7 @@ def labelled(images: NDArray[Any] = X, labels: Any = Y, last: bool = False) -> l
 
 
 def readable(path: Path) -> Found:
-    """What is found there, as every reader must hand it over."""
-    found = read(path)
-    assert found
-    for part in (found.train, found.test, found.validation):
-        if part:
-            assert part.images.dtype == part.labels.dtype == np.uint8
-            assert part.images.flags.c_contiguous
-            assert part.images.ndim == 4
-            assert part.labels.shape == (len(part.images),)
-    return found
+    return kept(read(path))
 
 
 def is_x(found: Found) -> bool:
@@ -107,8 +99,10 @@ def test_quoted_and_spaced_cells_are_read(tmp_path: Path) -> None:
     assert is_x(readable(path))
 
 
-def test_words_are_names_of_classes(tmp_path: Path) -> None:
-    found = readable(write(tmp_path / "train.csv", labelled(labels=["dog", "cat", "ant", "cat", "dog"]), ["label", *PIXELS]))
+@pytest.mark.parametrize("header", [True, False])
+def test_words_are_names_of_classes(tmp_path: Path, header: bool) -> None:
+    rows = labelled(labels=["dog", "cat", "ant", "cat", "dog"])
+    found = readable(write(tmp_path / "train.csv", rows, ["label", *PIXELS] if header else []))
     assert found.names == ("ant", "cat", "dog")
     assert found.train.labels.tolist() == [2, 1, 0, 1, 2]
 
@@ -195,6 +189,11 @@ def test_emnists_tables_are_put_upright(tmp_path: Path) -> None:
     assert is_x(found)
     assert (found.kind, found.remarks) == ("EMNIST letters, CSV", (emnist.REMARK,))
     assert found.names == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def test_words_in_the_place_of_emnists_numbers_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "emnist-letters-train.csv", labelled(labels=list("badge")))
+    assert refused(tmp_path) == f"{path}: found 'a' as label, expected a number from 1 to 26 (letters)"
 
 
 def test_files_of_other_columns_are_of_another_format(tmp_path: Path) -> None:

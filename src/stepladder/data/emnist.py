@@ -3,7 +3,9 @@
 import re
 from string import ascii_lowercase, ascii_uppercase, digits
 
-from stepladder.data.arrays import Named
+import numpy as np
+
+from stepladder.data.arrays import Named, classes
 from stepladder.data.found import DataError
 
 # Of 15 letters the small form looks like the capital one; these are kept apart.
@@ -35,10 +37,13 @@ def upright(images: Named) -> Named:
 
 def from_zero(labels: Named, name: str) -> Named:
     """The labels of a set counted from 0 (those of the letters start at 1); raises DataError for one that the set has not."""
-    first, values = int(name == "letters"), labels.values
+    first = int(name == "letters")
     last = first + len(CLASSES[name]) - 1
+    (values,), words = classes([labels])
+    if words:
+        raise DataError(f"{labels.where}: found {words[0]!r} as label, expected a number from {first} to {last} ({name})")
     wrong = (values < first) | (values > last)
     if wrong.any():
         at = int(wrong.argmax())
         raise DataError(f"{labels.where}: label out of range: label {at} is {values[at]}, expected {first} to {last} ({name})")
-    return labels._replace(values=values - values.dtype.type(first))
+    return labels._replace(values=values - np.uint8(first))

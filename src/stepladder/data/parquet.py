@@ -102,7 +102,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise DataError(f"{path}: cannot be read: not a regular file")
-        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER) as file:
+        # Neither read ahead nor by threads: both would hold whole groups of rows, which may be as large as the file.
+        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             yield file
     except DataError:
         raise
@@ -204,7 +205,7 @@ def _rows(path: Path, count: int, column: str) -> Iterator[tuple[str, bytes]]:
     """The name and the picture of each row, as many as there are labels."""
     row = 0
     with _opened(path) as file:
-        for batch in file.iter_batches(_ROWS, columns=[column]):
+        for batch in file.iter_batches(_ROWS, columns=[column], use_threads=False):
             for value in batch.column(0).to_pylist():
                 raw = value.get("bytes") if isinstance(value, dict) else value
                 if not isinstance(raw, bytes):

@@ -45,18 +45,27 @@ def unpickled(raw: bytes) -> object:
 class _Admitting(pickle.Unpickler):
     def __init__(self, raw: bytes) -> None:
         super().__init__(BytesIO(raw), encoding="bytes")
-        self.left = len(raw)
+        self.text = _Text(len(raw))
 
     def find_class(self, module: str, name: str) -> "_Named":
         if name not in _ADMITTED.get(module, ()):
             raise Refused(f"it wants to load {module}.{name}, expected arrays and plain containers only")
-        return _Named(name, self)
+        return _Named(name, self.text)
 
     def persistent_load(self, pid: object) -> object:
         raise Refused(f"it refers to an object outside itself ({pid!r}), expected arrays and plain containers only")
 
+
+class _Text:
+    """Text that stands for bytes, as Python 3 writes them for Python 2: no more of it than the pickle has bytes, or the same text
+    again and again would fill all memory."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
     def encoded(self, text: str) -> bytes:
-        """Bytes as Python 3 writes them for Python 2; of the same text again and again, they would fill all memory."""
         self.left -= len(text)
         if self.left < 0:
             raise Refused("it makes more bytes than it has")
@@ -66,10 +75,10 @@ class _Admitting(pickle.Unpickler):
 class _Named:
     """In the place of what a pickle names: called, it makes what stands for the result. A pickle can set nothing in it."""
 
-    __slots__ = ("name", "within")
+    __slots__ = ("name", "text")
 
-    def __init__(self, name: str, within: _Admitting) -> None:
-        self.name, self.within = name, within
+    def __init__(self, name: str, text: _Text) -> None:
+        self.name, self.text = name, text  # not the unpickler, which would keep itself, and all that it read, in a ring
 
     def __call__(self, *given: Any) -> object:
         match self.name, given:
@@ -82,7 +91,7 @@ class _Named:
             case "_frombuffer", (bytes() | bytearray() as raw, _Type() as kind, tuple() as shape, str() as order):
                 return _array(shape, kind, raw, "F" if order == "F" else "C")
             case "encode", (str() as text, "latin1" | b"latin1"):
-                return self.within.encoded(text)
+                return self.text.encoded(text)
         raise Refused(f"it calls {self.name} in a way that makes no array")
 
     def __setstate__(self, state: object) -> None:

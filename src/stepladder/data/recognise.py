@@ -25,8 +25,8 @@ def read(path: Path, size: tuple[int, int] | None = None, channels: int | None =
     with reading(path):
         if not path.exists():
             raise DataError(f"{path}: no such file or folder, expected {FORMATS}")
-    if found := _found(path, size, channels, _DEEPEST):
-        return found
+        if found := _found(path, size, channels, _DEEPEST):
+            return found
     if not path.is_dir():
         if path.suffix.lower() in _PACKED:
             raise DataError(f"{path}: found a packed file, expected what is in it: unpack it first")

@@ -63,8 +63,9 @@ def read_unlabelled(path: Path) -> NDArray[np.uint8]:
     """The images (n, channels, height, width) of a CSV file, whose labels, if it has any, are passed over; raises DataError."""
     if (layout := _layout(path)) is None:
         raise DataError(f"{path}: found {_columns(path)} columns in its first line, expected {_EXPECTED}")
-    images, _, _ = _table(path, layout)
-    return levels([images])[0][0]
+    with reading(path):
+        images, _, _ = _table(path, layout)
+        return levels([images])[0][0]
 
 
 def _found(chosen: Mapping[str, Path], fitting: Mapping[Path, _Layout], remarks: list[str]) -> Found:
@@ -130,9 +131,10 @@ def _layout(path: Path) -> _Layout | None:
     """What the first line says; None where it is not that of a file of pixels."""
     cells = _first_line(path)
     names = tuple(cell.lower() for cell in cells)
-    numbered = list(names[-len(names) + (names[0] == "") :]) == [str(number) for number in range(len(names) - (names[0] == ""))]
+    index = int(names[0] == "")
+    numbered = len(names) > 1 and names[index:] == tuple(map(str, range(len(names) - index)))
     lettered = sum(any(character.isalpha() for character in name) for name in names)
-    if any(name in _LABELS for name in names) or 2 * lettered > len(names) or (numbered and len(names) > 1):
+    if numbered or 2 * lettered > len(names) or any(name in _LABELS for name in names):
         others = [place for place, name in enumerate(names) if name not in _IDS]
         labels = [place for place in others if names[place] in _LABELS]
         pixels = [place for place in others if place not in labels]
