@@ -14,8 +14,11 @@ from test_formats import drawn, keras, pictures
 import stepladder as sl
 from stepladder.lab.answers import answer
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 LADDER = """
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, MaxPool, Network, Recipe, Step
+
 network = Network([Conv(8), MaxPool(2), Conv(12), Conv(10, kernel=1, activation=None), GlobalAvgPool()], input=(3, 16, 16))
 plain = Step("Plain", network, Recipe(epochs=1, batch_size=30, learning_rate=0.02))
 ladder = Ladder("answers", Budget(parameters=5_000, epochs=1, accuracy=0.5, hold=1), [plain])

@@ -101,7 +101,7 @@ def test_without_a_test_part_it_says_how_to_make_one(source: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gone"], "gone: no such file or folder, expected IDX files"),
+        (["gone"], "gone: no such file or folder"),
         (["--output", "sheet.jpg"], "sheet.jpg: a contact sheet is a PNG, expected a name that ends in .png"),
         (["--size", "28"], "--size is '28', expected height x width in pixels, as 28x28"),
         (["--size", "0x9"], "size is (0, 9), expected (height, width) of 1 to 4,096 pixels"),
