@@ -446,6 +446,9 @@ def test_a_pipe_is_not_waited_for(folder: Path) -> None:
         records.read_weights(folder, RECORD)
     with pytest.raises(RecordError, match=r"logits\.safetensors: found something else than a file"):
         records.read_logits(folder, RECORD)
+    os.mkfifo(folder.with_name("4.checkpoint"))
+    with pytest.raises(RecordError, match=r"4\.checkpoint: not a readable checkpoint \(found something else than a file\)"):
+        records.read_checkpoint(folder.with_name("4"))
 
 
 @pytest.mark.parametrize(

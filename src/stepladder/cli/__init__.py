@@ -40,8 +40,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print data instead of text."
 
 
 def _lab(
-    runs: Annotated[Path, typer.Option(help="The folder of records.")] = Path("runs"),
-    data: Annotated[Path | None, typer.Option(help="A folder with MNIST's four IDX files; left out: the embedded MNIST.")] = None,
+    # (Whether it may be read is told where it is read: by typer it would be told in four lines, and without the reason.)
+    runs: Annotated[Path, typer.Option(readable=False, help="The folder of records.")] = Path("runs"),
+    data: Annotated[
+        Path | None, typer.Option(readable=False, help="A folder with MNIST's four IDX files; left out: the embedded MNIST.")
+    ] = None,
     engine: Annotated[
         str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")
     ] = None,

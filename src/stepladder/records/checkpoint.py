@@ -44,6 +44,10 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     """The run's checkpoint; None where it has none. Raises RecordError for one that is damaged or of another run."""
     path = checkpoint_file(folder)
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("found something else than a file")
+        with path.open("rb"):  # safe_open tells of a file that may not be read that it is not there
+            pass
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping

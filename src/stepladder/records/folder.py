@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,15 +47,19 @@ def broken(runs: Path, fingerprint: str) -> list[str]:
     found = []
     for parent in _step_folders(runs, fingerprint):
         for path in sorted(parent.iterdir()):
-            empty = path.is_dir() and not any(path.iterdir())  # a record may take its place
-            if path.name.isdecimal() and not exists(path) and not empty:
+            if path.name.isdecimal() and not exists(path) and not _empty(path):
                 found.append(f"{path}: found no run.json in it, expected a run")
     return found
 
 
 def exists(folder: Path) -> bool:
-    """Whether this run is finished (or has diverged) and recorded."""
-    return (folder / "run.json").is_file()
+    """Whether this run is finished (or has diverged) and recorded, or may not be looked at: then `read` tells so."""
+    try:
+        return stat.S_ISREG((folder / "run.json").stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def write(folder: Path, record: Record, weights: bytes, logits: NDArray[np.float32] | None) -> None:
@@ -208,6 +213,11 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _empty(path: Path) -> bool:
+    """Whether this is a folder with nothing in it: a record may take its place."""
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _step_folders(runs: Path, fingerprint: str) -> list[Path]:
