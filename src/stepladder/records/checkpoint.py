@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import MsgspecError
+from msgspec import MsgspecError, convert
 from msgspec.json import Decoder
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stepladder.records.folder import checkpoint_file, exists, named, read, write_bytes
-from stepladder.records.record import Array, Epoch, RecordError
+from stepladder.records.record import Array, Epoch, Fingerprint, RecordError
 
 _HISTORY = Decoder(list[Epoch])
 
@@ -54,7 +54,11 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         if metadata.pop("sha256") != _digest(metadata, arrays):
             raise ValueError("its SHA-256 is not the one it was written with")
         found = Checkpoint(
-            _HISTORY.decode(metadata["history"]), int(metadata["threads"]), arrays, metadata["fingerprint"], int(metadata["seed"])
+            _HISTORY.decode(metadata["history"]),
+            int(metadata["threads"]),
+            arrays,
+            convert(metadata["fingerprint"], Fingerprint),
+            int(metadata["seed"]),
         )
         if [epoch.epoch for epoch in found.history] != list(range(1, len(found.history) + 1)) or not found.threads > 0:
             raise ValueError("its epochs are not each once, from 1 on, or its threads none")

@@ -138,7 +138,7 @@ def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[n
     """
     path = folder / "run.json"
     read_weights(folder, record)
-    if fault := accuracy_fault(record, len(labels)):
+    if fault := accuracy_fault(record.history, len(labels)):
         raise RecordError(f"{path}: {fault}")
     if record.confusion is None:
         if (folder / "logits.safetensors").exists():
