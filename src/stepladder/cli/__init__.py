@@ -87,7 +87,7 @@ def main() -> None:
         code = 2
         _flush(sys.stdout)
         message = str(error) if isinstance(error, UserError) else _reason(error)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # ValueError: it was closed
             print(f"stepladder: {message}", file=sys.stderr)
         _flush(sys.stderr)
     sys.exit(code)
@@ -106,7 +106,7 @@ def _exit_code() -> int | str | None:
 
 def _flush(stream: TextIO | None) -> None:
     """Write all that was printed; what cannot be is given up, or Python would end by trying it again."""
-    if stream is None:
+    if stream is None or stream.closed:
         return
     try:
         stream.flush()
