@@ -37,6 +37,7 @@ def load(steps: Sequence[Step], setup: Setup) -> dict[str, Arm]:
 
 def _arm(step: Step, setup: Setup) -> Arm:
     dataset = setup.dataset(step.network.classes)
+    classes = step.network.classes
     asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
     fingerprint = setup.fingerprint(step)
     ends: dict[str, int] = {}
@@ -49,6 +50,11 @@ def _arm(step: Step, setup: Setup) -> Arm:
                     raise RecordError(
                         f"{folder / 'run.json'}: {name} is {getattr(record, name)}, expected {value} of step {step.id}"
                     )
+            if record.confusion is not None and len(record.confusion) != classes:
+                raise RecordError(
+                    f"{folder / 'run.json'}: its confusion matrix has {len(record.confusion)} classes, "
+                    f"expected {classes} of step {step.id}"
+                )
             answered = records.verify(folder, record, dataset.test_labels)
             # (Weights of runs that diverged may all be NaN.)
             if answered is not None and (twin := ends.setdefault(record.weights_sha256, seed)) != seed:
