@@ -250,3 +250,16 @@ def test_a_run_that_answers_with_more_classes_than_its_step_has_is_set_aside(set
     arm = load([plain], setup)["plain"]
     assert [record.seed for record in arm.records] == [1, 2]
     assert arm.damaged == (f"{folder / 'run.json'}: its confusion matrix has 11 classes, expected 10 of step plain",)
+
+
+def test_a_damaged_copy_of_a_run_hides_no_whole_one(setup: Setup) -> None:
+    plain = small_ladder().step("plain")
+    whole = records.recorded(setup.runs, setup.fingerprint(plain))[1]
+    for name, file in (("a", "run.json"), ("b", "weights.safetensors"), ("z", "run.json")):  # the last is not needed, nor read
+        copy = whole.parent.with_name(whole.parent.name.replace("plain", name)) / "1"
+        shutil.copytree(whole, copy)
+        (copy / file).write_bytes(b"damaged")
+    arm = load([plain], setup)["plain"]
+    assert [record.seed for record in arm.records] == [0, 1, 2]
+    assert arm.folders[1] == whole
+    assert [reason.split(": ")[0].rpartition("/")[2] for reason in arm.damaged] == ["run.json", "weights.safetensors"]

@@ -44,7 +44,7 @@ class StepResult:
         """The recorded run of a seed; raises UserError, naming the seeds there are."""
         for record in self.arm.records:
             if record.seed == seed and type(seed) is int:
-                return Run(records.recorded(self.setup.runs, record.fingerprint)[seed], record)
+                return Run(self.arm.folders[seed], record)
         there = ", ".join(str(record.seed) for record in self.arm.records) or "none"
         raise UserError(f"step {self.step.id} has no run of seed {seed!r}; its seeds are {there}")
 

@@ -10,6 +10,7 @@ from stepladder.records.folder import (
     alone,
     broken,
     clear_leftovers,
+    copies,
     exists,
     lock,
     read,
@@ -37,6 +38,6 @@ from stepladder.records.record import (
 
 __all__ = [
     "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "accuracy_fault",
-    "alone", "broken", "clear_leftovers", "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint",
+    "alone", "broken", "clear_leftovers", "copies", "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint",
     "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_checkpoint",
 ]  # fmt: skip

@@ -33,12 +33,17 @@ def run_folder(runs: Path, step: str, fingerprint: str, seed: int) -> Path:
 
 
 def recorded(runs: Path, fingerprint: str) -> dict[int, Path]:
-    """The folders of all recorded runs of a fingerprint by seed, in order."""
-    found: dict[int, Path] = {}
+    """The folders of all recorded runs of a fingerprint by seed, in order; of copies, the first."""
+    return {seed: folders[0] for seed, folders in copies(runs, fingerprint).items()}
+
+
+def copies(runs: Path, fingerprint: str) -> dict[int, list[Path]]:
+    """As `recorded`, but all of a run's folders: several where it was copied under another name of its step."""
+    found: dict[int, list[Path]] = {}
     for parent in _step_folders(runs, fingerprint):
         for folder in parent.iterdir():
             if folder.name.isdecimal() and str(int(folder.name)) == folder.name and exists(folder):
-                found.setdefault(int(folder.name), folder)
+                found.setdefault(int(folder.name), []).append(folder)
     return dict(sorted(found.items()))
 
 
