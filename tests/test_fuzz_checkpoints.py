@@ -83,7 +83,7 @@ def test_the_checkpoint_as_it_was_written_ends_in_the_same_bits(begun: Begun) ->
 
 
 @given(damage())
-@fuzzed(100)
+@fuzzed(60)
 def test_a_checkpoint_with_other_bytes_never_ends_in_other_weights(begun: Begun, damaged: Any) -> None:
     changed = damaged(begun.raw)
     begun.path.write_bytes(changed)
