@@ -212,3 +212,11 @@ def test_a_report_that_may_not_be_written(folder: Path, command: str) -> None:
     with allowed(0o555, folder / "runs/tiny"):
         assert refused(call(*COMMANDS[command])) == "runs/tiny/report.json: Permission denied"
     assert (folder / "runs/tiny/report.json").read_bytes() == before
+
+
+def test_a_report_that_may_not_be_read_may_be_one_of_more_runs(folder: Path) -> None:
+    before = (folder / "runs/tiny/report.json").read_bytes()
+    with allowed(0o000, folder / "runs/tiny/report.json"):
+        assert refused(call("report", "tiny.py")) == "runs/tiny/report.json: Permission denied"
+        assert call("report", "tiny.py", "--force").returncode == 0
+    assert (folder / "runs/tiny/report.json").read_bytes() == before
