@@ -172,6 +172,17 @@ def test_a_run_that_may_not_be_read_is_set_aside_and_the_others_are_told(folder:
         assert [step["seeds"] for step in found["steps"]] == [[1], [0, 1]]
 
 
+def test_a_folder_that_may_not_be_listed_in_the_place_of_a_run_is_told(folder: Path) -> None:
+    place = run_of(folder, "plain").with_name("5")
+    place.mkdir()
+    give(place)
+    with allowed(0o333, place):
+        result = call(*COMMANDS["check"])
+    place.rmdir()
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"set aside: runs/{place.parent.name}/5: found no run.json in it, expected a run")
+
+
 def test_a_checkpoint_that_may_not_be_read_fails_its_run_and_stays(folder: Path) -> None:
     setup = Setup(folder / "runs", folder / "data")
     checkpoint = Job("tiny", ladders.load("tiny.py").step("plain"), 2, setup).folder.with_name("2.checkpoint")

@@ -221,8 +221,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def _empty(path: Path) -> bool:
-    """Whether this is a folder with nothing in it: a record may take its place."""
-    return path.is_dir() and not any(path.iterdir())
+    """Whether this is a folder that is known to have nothing in it: a record may take its place."""
+    try:
+        return path.is_dir() and not any(path.iterdir())
+    except PermissionError:
+        return False
 
 
 def _step_folders(runs: Path, fingerprint: str) -> list[Path]:
