@@ -89,6 +89,15 @@ def test_an_error_that_cannot_be_told_still_has_its_exit_code(folder: Path) -> N
         assert stepladder("list", folder=folder, stdout=full, stderr=full).returncode == 2
 
 
+def test_a_ladder_file_that_closes_the_output_is_refused(folder: Path) -> None:
+    (folder / "closes.py").write_text(f"import sys\nsys.stdout.close()\n{LADDER}")
+    message = refused(stepladder("show", "closes.py", folder=folder))
+    assert message == "closes.py: it closes sys.stdout, expected it to leave that open"
+    (folder / "closes.py").write_text(f"import sys\nsys.stderr.close()\n{LADDER}")  # then there is nowhere to tell it
+    result = stepladder("show", "closes.py", folder=folder)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
+
+
 def test_no_output_at_all_is_no_error(folder: Path) -> None:
     result = stepladder("list", "--json", folder=folder, stdout=None, preexec_fn=lambda: os.close(1))
     assert (result.returncode, result.stderr) == (0, "")

@@ -235,3 +235,31 @@ def test_a_damaged_run_is_set_aside_with_the_reason_and_the_others_are_read(setu
     assert damaged.startswith(f"{logits}: damaged: its SHA-256 is ")
     assert copied.startswith(f"{logits.parent.with_name('7') / 'run.json'}: it is the record of fingerprint")
     assert records.exists(logits.parent)
+
+
+def test_a_run_that_answers_with_more_classes_than_its_step_has_is_set_aside(setup: Setup) -> None:
+    """As somebody may write one: all that it says fits its logits, but no other run's confusion matrix can be added to its own."""
+    plain = small_ladder().step("plain")
+    folder = records.recorded(setup.runs, setup.fingerprint(plain))[0]
+    record, logits = records.read(folder), records.read_logits(folder, records.read(folder))
+    assert record.confusion
+    wider = [[*row, 0] for row in record.confusion] + [[0] * 11]
+    shutil.rmtree(folder)
+    weights = b"plain 0"
+    records.write(folder, replace(record, confusion=wider), weights, np.pad(logits, ((0, 0), (0, 1)), constant_values=-1))
+    arm = load([plain], setup)["plain"]
+    assert [record.seed for record in arm.records] == [1, 2]
+    assert arm.damaged == (f"{folder / 'run.json'}: its confusion matrix has 11 classes, expected 10 of step plain",)
+
+
+def test_a_damaged_copy_of_a_run_hides_no_whole_one(setup: Setup) -> None:
+    plain = small_ladder().step("plain")
+    whole = records.recorded(setup.runs, setup.fingerprint(plain))[1]
+    for name, file in (("a", "run.json"), ("b", "weights.safetensors"), ("z", "run.json")):  # the last is not needed, nor read
+        copy = whole.parent.with_name(whole.parent.name.replace("plain", name)) / "1"
+        shutil.copytree(whole, copy)
+        (copy / file).write_bytes(b"damaged")
+    arm = load([plain], setup)["plain"]
+    assert [record.seed for record in arm.records] == [0, 1, 2]
+    assert arm.folders[1] == whole
+    assert [reason.split(": ")[0].rpartition("/")[2] for reason in arm.damaged] == ["run.json", "weights.safetensors"]

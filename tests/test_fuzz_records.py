@@ -93,7 +93,7 @@ JSON = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from(["finished", "diverged", "native"]),
+    | st.sampled_from(["finished", "diverged", "native", "2026-11-25", "a\nb", "\x1b[2J", "<b>", "\ud800"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
@@ -105,16 +105,8 @@ def paths(value: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [before, *(path for key, item in items for path in paths(item, (*before, key)))]
 
 
-@given(st.data(), st.booleans())
-@fuzzed(150)
-def test_a_record_that_says_anything_else_is_set_aside_or_fit_to_be_reported(
-    setup: Setup, run: Path, whole: dict[str, bytes], drawn: st.DataObject, sealed: bool
-) -> None:
-    """As by somebody who means to: with a hash that fits, or as a record of schema 1, which has none."""
-    record = json.loads(whole["run.json"])
-    del record["sha256"]
-    if not sealed:
-        record["schema"] = 1
+def change(record: dict[str, Any], drawn: st.DataObject) -> None:
+    """Let one to three places in a record say something else."""
     for _ in range(drawn.draw(st.integers(1, 3))):
         *outer, last = drawn.draw(st.sampled_from([path for path in paths(record) if path]))
         inner = record
@@ -124,9 +116,24 @@ def test_a_record_that_says_anything_else_is_set_aside_or_fit_to_be_reported(
             del inner[last]
         else:
             inner[last] = drawn.draw(JSON)
+
+
+def written(record: dict[str, Any], sealed: bool = True) -> bytes:
+    """A record as a run.json, with a hash that fits, or with none."""
     body = json.dumps(record).encode()[:-1]
-    seal = b',\n "sha256": "' + sha256(body).hexdigest().encode() + b'"\n}\n' if sealed else b"}"
-    (run / "run.json").write_bytes(body + seal)
+    return body + (b',\n "sha256": "' + sha256(body).hexdigest().encode() + b'"\n}\n' if sealed else b"}")
+
+
+@given(st.data(), st.booleans())
+@fuzzed(150)
+def test_a_record_that_says_anything_else_is_set_aside_or_fit_to_be_reported(
+    setup: Setup, run: Path, whole: dict[str, bytes], drawn: st.DataObject, sealed: bool
+) -> None:
+    """As by somebody who means to: with a hash that fits, or as a record of schema 1, which has none."""
+    record = json.loads(whole["run.json"]) | ({} if sealed else {"schema": 1})
+    del record["sha256"]
+    change(record, drawn)
+    (run / "run.json").write_bytes(written(record, sealed))
     try:
         arms = evidence.load(LADDER.steps, setup)
     finally:

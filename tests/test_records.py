@@ -332,6 +332,8 @@ def test_a_byte_changed_anywhere_is_noticed(folder: Path) -> None:
     ("change", "message"),
     [
         ({"status": "done"}, "Invalid enum value 'done' - at `$.status`"),
+        ({"status": "a\nb\x1b[2J"}, "Invalid enum value 'a\\nb\\x1b[2J' - at `$.status`"),  # on one line, and no terminal obeys it
+        ({"fingerprint": "a\nb"}, "Expected `str` matching regex"),
         ({"seed": -1}, "Expected `int` >= 0 - at `$.seed`"),
         ({"seed": 4}, "it is the record of fingerprint FP, seed 4; expected those of its folder, plain-FP/3"),
         ({"epochs": 3}, "it has finished, with 2 of 3 epochs in its history"),
@@ -446,6 +448,9 @@ def test_a_pipe_is_not_waited_for(folder: Path) -> None:
         records.read_weights(folder, RECORD)
     with pytest.raises(RecordError, match=r"logits\.safetensors: found something else than a file"):
         records.read_logits(folder, RECORD)
+    os.mkfifo(folder.with_name("4.checkpoint"))
+    with pytest.raises(RecordError, match=r"4\.checkpoint: not a readable checkpoint \(found something else than a file\)"):
+        records.read_checkpoint(folder.with_name("4"))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ import sys, torch
 from stepladder import Recipe, state
 run = state.begin(torch.nn.Linear(2, 2), Recipe())
 run.optimizer.zero_grad()
-state.restore(run, state.arrays(run))
+buffers = {f"optimizer.{number}.momentum_buffer": each.detach().numpy() for number, each in enumerate(run.model.parameters())}
+state.restore(run, state.arrays(run) | buffers)
 print("torch._dynamo" in sys.modules)
 """
 

@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from stepladder.augment import normalise
 from stepladder.data import DataError
 from stepladder.engine import plain
 from stepladder.job import Job, Setup
-from stepladder.records import Record, Source
+from stepladder.records import Checkpoint, Record, RecordError, Source
 from stepladder.spec import to_data
 from stepladder.sweep import sweep
 from stepladder.train import train
@@ -63,7 +64,7 @@ def test_a_record_holds_what_the_design_promises(record: Record, job: Job) -> No
     assert record.recipe == to_data(RECIPE)
     dataset = data.load(job.setup.data)
     assert record.data_sha256 == dataset.digest
-    assert record.data == Source("IDX", str(job.setup.data), 0, 2000, 500)
+    assert record.data == Source("IDX files", str(job.setup.data), 0, 2000, 500)
     assert record.normalisation
     assert (record.normalisation.mean, record.normalisation.std) == tuple(map(list, dataset.normalisation()))
     assert (record.input, record.classes, record.engine) == ((1, 28, 28), list("0123456789"), "torch-1")
@@ -157,11 +158,56 @@ def test_a_diverging_run_is_recorded_and_the_others_go_on(job: Job, tmp_path: Pa
     assert {path.name for path in wild.folder.parent.iterdir()} == {"1"}
 
 
+def checkpoint_of(job: Job, record: Record) -> Checkpoint:
+    """Of the run after its third epoch, with the weights of its last."""
+    weights = load_file(job.folder / "weights.safetensors")
+    model = plain.build(job.step.network, RECIPE.dropout, torch.Generator())
+    arrays = {f"model.{name}": tensor.numpy() for name, tensor in weights.items()}
+    for number, parameter in enumerate(model.parameters()):
+        arrays[f"optimizer.{number}.momentum_buffer"] = np.zeros(parameter.shape, np.float32)
+    return Checkpoint(record.history[:3], 1, arrays, job.fingerprint, job.seed)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"threads": 5_000}, "5000 threads, expected at most 1,024"),
+        ({"history": "none"}, "0 epochs, expected 1 to 4"),
+        ({"history": "more"}, "6 epochs, expected 1 to 4"),
+        ({"history": "accuracy"}, "epoch 1 has the test accuracy 0.123, expected "),
+        ({"history": "last"}, "its last epoch has 1 right answers, its weights give "),
+        ({"gone": "model.conv1.weight"}, "'model.conv1.weight' is not there, expected float32 of shape (8, 1, 3, 3)"),
+        ({"gone": "optimizer.0.momentum_buffer"}, "'optimizer.0.momentum_buffer' is not there, expected float32 of shape"),
+        ({"more": "optimizer.99.momentum_buffer"}, "'optimizer.99.momentum_buffer' is float64 of shape (3,), expected not there"),
+        ({"more": "model.conv1.weight"}, "'model.conv1.weight' is float64 of shape (3,), expected float32 of shape (8, 1, 3, 3)"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_the_run_is_refused(
+    job: Job, record: Record, tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    """As somebody may write one, with a hash that fits: continued, it would end in other weights, or in a record that is none."""
+    run, made = elsewhere(job, tmp_path), checkpoint_of(job, record)
+    arrays = {name: array for name, array in made.arrays.items() if name != change.get("gone")}
+    if "more" in change:
+        arrays[change["more"]] = np.zeros(3)
+    first, last = record.history[0], record.history[-1]
+    histories = {
+        "none": [],
+        "more": [*record.history, replace(last, epoch=5), replace(last, epoch=6)],
+        "accuracy": [replace(first, test_accuracy=0.123), *record.history[1:3]],
+        "last": [*record.history[:3], replace(last, test_accuracy=1 / 500, test_correct=1)],
+    }
+    history = histories.get(change.get("history", ""), made.history)
+    records.write_checkpoint(run.folder, made._replace(history=history, arrays=arrays, threads=change.get("threads", 1)))
+    expected = f"{run.folder}.checkpoint: does not fit this run ({reason}"
+    with pytest.raises(RecordError, match=f"^{re.escape(expected)}.*; delete it to train the run anew$"):
+        train(run)
+    assert not records.exists(run.folder)
+
+
 def test_a_run_stopped_after_its_last_epoch_is_recorded_without_training(job: Job, record: Record, tmp_path: Path) -> None:
     stopped = elsewhere(job, tmp_path)
-    weights = load_file(job.folder / "weights.safetensors")
-    arrays = {f"model.{name}": tensor.numpy() for name, tensor in weights.items()}
-    records.write_checkpoint(stopped.folder, records.Checkpoint(record.history, 1, arrays, stopped.fingerprint, stopped.seed))
+    records.write_checkpoint(stopped.folder, checkpoint_of(job, record)._replace(history=record.history))
     found = records.read(train(stopped))
     assert found.weights_sha256 == record.weights_sha256
     assert found.history == record.history  # to the second

@@ -128,10 +128,10 @@ def runs_of(found: dict[str, Any]) -> int:
 
 
 def runs_in(folder: Path) -> int:
-    """How many runs the report in a folder is made of; 0 where there is none that can be read."""
+    """How many runs the report in a folder is made of; 0 where there is none, or what is there is none."""
     try:
         return runs_of(json.loads((folder / "report.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return 0
 
 

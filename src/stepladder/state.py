@@ -1,13 +1,16 @@
 """What changes while a run trains: the weights, the optimizer and the average; and all of it as named arrays."""
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stepladder.records import Array
 from stepladder.spec import AdamW, Recipe
+
+Kind = tuple[tuple[int, ...], np.dtype[Any]]
 
 
 class State(NamedTuple):
@@ -75,7 +78,12 @@ def arrays(state: State) -> dict[str, Array]:
 
 
 def restore(state: State, found: dict[str, Array]) -> None:
-    """Put the arrays of `arrays` back."""
+    """Put the arrays of `arrays` back; raises ValueError where they are not those that a state after an epoch has."""
+    expected = _kinds(state)
+    for name in sorted(expected.keys() | found.keys()):
+        kind = (found[name].shape, found[name].dtype) if name in found else None
+        if kind != expected.get(name):
+            raise ValueError(f"{name!r} is {_words(kind)}, expected {_words(expected.get(name))}")
     tensors = {name: torch.from_numpy(array) for name, array in found.items()}
     for part, model in (("model.", state.model), ("average.", state.average)):
         if model is not None:
@@ -86,3 +94,22 @@ def restore(state: State, found: dict[str, Array]) -> None:
             _, number, key = name.split(".")
             values["state"].setdefault(int(number), {})[key] = tensor
     state.optimizer.load_state_dict(values)
+
+
+def _kinds(state: State) -> dict[str, Kind]:
+    """Shape and type of each array that `arrays` gives after an epoch."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in state.average.state_dict().items()}
+    (group,) = state.optimizer.param_groups
+    if isinstance(state.optimizer, torch.optim.AdamW):
+        kept: tuple[str, ...] = ("step", "exp_avg", "exp_avg_sq")
+    else:
+        kept = ("momentum_buffer",) if group["momentum"] else ()
+    for number, parameter in enumerate(group["params"]):
+        tensors |= {f"optimizer.{number}.{name}": torch.zeros(()) if name == "step" else parameter for name in kept}
+    return {name: (tuple(tensor.shape), tensor.detach().cpu().numpy().dtype) for name, tensor in tensors.items()}
+
+
+def _words(kind: Kind | None) -> str:
+    return "not there" if kind is None else f"{kind[1]} of shape {kind[0]}"

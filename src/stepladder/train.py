@@ -16,7 +16,7 @@ from torch.nn import functional
 from stepladder import data, records, state
 from stepladder.augment import draw_boxes, draw_maps, erase
 from stepladder.data import DataError
-from stepladder.engine import identity, native, plain
+from stepladder.engine import MOST_THREADS, identity, native, plain
 from stepladder.environment import environment
 from stepladder.job import Job
 from stepladder.records import Checkpoint, Epoch, Normalisation, Record, RecordError, Status
@@ -79,6 +79,8 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
     records.clear_leftovers(folder)
     checkpoint = records.read_checkpoint(folder)
     threads = checkpoint.threads if checkpoint else setup.threads  # another number of threads would give other bits
+    if threads > MOST_THREADS:
+        raise _unfit(folder, f"{threads} threads, expected at most {MOST_THREADS:,}")
     engine.use_threads(threads)
     torch.use_deterministic_algorithms(True)
 
@@ -88,13 +90,7 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
     plain.initialise(model, job.seed)
     model.to(setup.device)
     run = state.begin(model, recipe)
-    history: list[Epoch] = []
-    if checkpoint:
-        try:
-            state.restore(run, checkpoint.arrays)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise RecordError(f"{folder}.checkpoint: does not fit this run ({error}); delete it to train the run anew") from None
-        history = list(checkpoint.history)
+    history = _continue(run, checkpoint, recipe, images, folder) if checkpoint else []
 
     status: Status = "finished"
     try:
@@ -106,6 +102,9 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
 
     weights = save({name: tensor.cpu().numpy() for name, tensor in run.result.state_dict().items()})
     logits = infer(run.result, images.test, images) if status == "finished" else None
+    confusion = None if logits is None else _confusion(logits, images.test_labels)
+    if confusion and (right := sum(row[label] for label, row in enumerate(confusion))) != history[-1].test_correct:
+        raise _unfit(folder, f"its last epoch has {history[-1].test_correct} right answers, its weights give {right}")
     record = Record(
         schema=records.SCHEMA,
         ladder=job.ladder,
@@ -117,7 +116,7 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
         parameters=network.parameters,
         epochs=recipe.epochs,
         history=history,
-        confusion=None if logits is None else _confusion(logits, images.test_labels),
+        confusion=confusion,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         environment=environment()
         | {"threads": threads, "engine": setup.engine, "device": setup.device, "holdout": setup.reading.holdout},
@@ -131,6 +130,24 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
         data=job.setup.source(dataset),
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
+
+
+def _continue(run: State, checkpoint: Checkpoint, recipe: Recipe, images: Images, folder: Path) -> list[Epoch]:
+    """Put a run back to where its checkpoint was written; returns its epochs so far."""
+    done = len(checkpoint.history)
+    if not 0 < done <= recipe.epochs:
+        raise _unfit(folder, f"{done} epochs, expected 1 to {recipe.epochs}")
+    if fault := records.accuracy_fault(checkpoint.history, len(images.test)):
+        raise _unfit(folder, fault)
+    try:
+        state.restore(run, checkpoint.arrays)
+    except ValueError as error:
+        raise _unfit(folder, str(error)) from None
+    return list(checkpoint.history)
+
+
+def _unfit(folder: Path, reason: str) -> RecordError:
+    return RecordError(f"{folder}.checkpoint: does not fit this run ({reason}); delete it to train the run anew")
 
 
 def _images(dataset: data.Dataset, engine: ModuleType, device: str) -> Images:

@@ -42,9 +42,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print data instead of text."
 
 
 def _lab(
-    runs: Annotated[Path, typer.Option(help="The folder of records.")] = Path("runs"),
+    # (Whether it may be read is told where it is read: by typer it would be told in four lines, and without the reason.)
+    runs: Annotated[Path, typer.Option(readable=False, help="The folder of records.")] = Path("runs"),
     data: Annotated[
-        Path | None, typer.Option(help="Images, a file or a folder of any known format; left out: the embedded MNIST.")
+        Path | None,
+        typer.Option(readable=False, help="Images, a file or a folder of any known format; left out: the embedded MNIST."),
     ] = None,
     split: Annotated[float, typer.Option(help="Make this share of the images the test part, where the data has none.")] = 0.0,
     size: Size = None,
@@ -103,7 +105,7 @@ def main() -> None:
         code = 2
         _flush(sys.stdout)
         message = str(error) if isinstance(error, UserError) else _reason(error)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # ValueError: it was closed
             print(f"stepladder: {message}", file=sys.stderr)
         _flush(sys.stderr)
     sys.exit(code)
@@ -122,7 +124,7 @@ def _exit_code() -> int | str | None:
 
 def _flush(stream: TextIO | None) -> None:
     """Write all that was printed; what cannot be is given up, or Python would end by trying it again."""
-    if stream is None:
+    if stream is None or stream.closed:
         return
     try:
         stream.flush()
@@ -254,7 +256,9 @@ def check(
 
 @app.command()
 def data(
-    path: Annotated[Path | None, typer.Argument(metavar="PATH", help="A file or a folder; left out: the embedded MNIST.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="A file or a folder; left out: the embedded MNIST.", readable=False)
+    ] = None,
     size: Size = None,
     channels: Channels = None,
     output: Annotated[Path | None, typer.Option(help="Where to write a contact sheet: a PNG of ten images a class.")] = None,
@@ -281,7 +285,9 @@ def predict(
     lab: "Lab",
     ladder: LadderName,
     step: Annotated[str, typer.Argument(metavar="STEP", help="A step's id.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Pictures, folders of pictures, CSV files of pixels.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILES...", help="Pictures, folders of pictures, CSV files of pixels.", readable=False)
+    ],
     seed: Annotated[int | None, typer.Option(min=0, help="Which run answers; left out: that of the lowest seed.")] = None,
     epochs: Epochs = None,
     resize: Annotated[bool, typer.Option("--resize", help="Resize pictures to the size that the network takes.")] = False,

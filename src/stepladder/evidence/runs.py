@@ -1,24 +1,28 @@
 """A ladder's records as the rest of this room takes them: the only file of it that reads the disk."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepladder import records
+from stepladder.data import Dataset
 from stepladder.job import Setup
 from stepladder.records import Record, RecordError
 from stepladder.spec import Step
 
 
 class Arm(NamedTuple):
-    """A step's records by seed, finished and diverged, what each finished one answered: (images,), by seed; and why each run
-    that cannot be believed was set aside."""
+    """A step's records by seed, finished and diverged, what each finished one answered: (images,), by seed; why each run that
+    cannot be believed was set aside; and the folder of each record, by seed, where it was read from one."""
 
     records: Sequence[Record]
     answers: Mapping[int, NDArray[np.uint8]]
     damaged: Sequence[str] = ()
+    folders: Mapping[int, Path] = MappingProxyType({})
 
     @property
     def finished(self) -> list[Record]:
@@ -28,7 +32,7 @@ class Arm(NamedTuple):
 
 def load(steps: Sequence[Step], setup: Setup) -> dict[str, Arm]:
     """The records that steps have under `setup`, by step id; of the test logits only the answers are kept. A run that
-    contradicts itself is set aside, with the reason.
+    contradicts itself is set aside, with the reason; a copy of it that does not takes its place.
 
     Raises DataError for images that cannot be used.
     """
@@ -37,26 +41,39 @@ def load(steps: Sequence[Step], setup: Setup) -> dict[str, Arm]:
 
 def _arm(step: Step, setup: Setup) -> Arm:
     dataset = setup.dataset(step.network.classes)
-    asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
     fingerprint = setup.fingerprint(step)
     ends: dict[str, int] = {}
     found, answers, damaged = list[Record](), dict[int, NDArray[np.uint8]](), records.broken(setup.runs, fingerprint)
-    for seed, folder in records.recorded(setup.runs, fingerprint).items():
-        try:
-            record = records.read(folder)
-            for name, value in asked.items():
-                if getattr(record, name) != value:
-                    raise RecordError(
-                        f"{folder / 'run.json'}: {name} is {getattr(record, name)}, expected {value} of step {step.id}"
-                    )
-            answered = records.verify(folder, record, dataset.test_labels)
-            # (Weights of runs that diverged may all be NaN.)
-            if answered is not None and (twin := ends.setdefault(record.weights_sha256, seed)) != seed:
-                raise RecordError(f"{folder / 'run.json'}: its weights are those of seed {twin}, to the bit")
-        except RecordError as error:
-            damaged.append(str(error))
-            continue
-        found.append(record)
-        if answered is not None:
-            answers[seed] = answered
-    return Arm(found, answers, tuple(damaged))
+    folders = dict[int, Path]()
+    for seed, copies in records.copies(setup.runs, fingerprint).items():
+        for folder in copies:
+            try:
+                record = _believed(folder, step, dataset)
+                answered = records.verify(folder, record, dataset.test_labels)
+                # (Weights of runs that diverged may all be NaN.)
+                if answered is not None and (twin := ends.setdefault(record.weights_sha256, seed)) != seed:
+                    raise RecordError(f"{folder / 'run.json'}: its weights are those of seed {twin}, to the bit")
+            except RecordError as error:
+                damaged.append(str(error))
+                continue
+            found.append(record)
+            folders[seed] = folder
+            if answered is not None:
+                answers[seed] = answered
+            break
+    return Arm(found, answers, tuple(damaged), folders)
+
+
+def _believed(folder: Path, step: Step, dataset: Dataset) -> Record:
+    """The record of this folder; raises RecordError where it is not that of a run of this step on these images."""
+    record = records.read(folder)
+    asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
+    for name, value in asked.items():
+        if getattr(record, name) != value:
+            raise RecordError(f"{folder / 'run.json'}: {name} is {getattr(record, name)}, expected {value} of step {step.id}")
+    if record.confusion is not None and len(record.confusion) != step.network.classes:
+        raise RecordError(
+            f"{folder / 'run.json'}: its confusion matrix has {len(record.confusion)} classes, "
+            f"expected {step.network.classes} of step {step.id}"
+        )
+    return record

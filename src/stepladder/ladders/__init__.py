@@ -1,6 +1,7 @@
 """Finding ladders: the built-in ones by name, anyone's own by the path of a Python file that ends in `ladder = ...`."""
 
 import runpy
+import sys
 import traceback
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def _from_file(path: Path) -> Ladder:
         raise
     except BaseException as error:  # whatever a user's file may raise is the user's to read, at its line; SystemExit too
         raise SpecError(_failure(path, error)) from None
+    for name in ("stdout", "stderr"):
+        if getattr(getattr(sys, name), "closed", False):
+            raise SpecError(f"{path}: it closes sys.{name}, expected it to leave that open")
     if type(found) is not Ladder:
         what = "nothing of that name" if found is None else type(found).__name__
         raise SpecError(f"{path}: expected it to define `ladder`, a Ladder; found {what}")

@@ -10,6 +10,7 @@ from stepladder.records.folder import (
     alone,
     broken,
     clear_leftovers,
+    copies,
     exists,
     lock,
     read,
@@ -21,10 +22,22 @@ from stepladder.records.folder import (
     verify,
     write,
 )
-from stepladder.records.record import SCHEMA, Array, Epoch, Normalisation, Record, RecordError, Source, Status, fingerprint, lacks
+from stepladder.records.record import (
+    SCHEMA,
+    Array,
+    Epoch,
+    Normalisation,
+    Record,
+    RecordError,
+    Source,
+    Status,
+    accuracy_fault,
+    fingerprint,
+    lacks,
+)
 
 __all__ = [
-    "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "alone", "broken",
-    "clear_leftovers", "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint", "read_logits",
-    "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_checkpoint",
+    "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "accuracy_fault",
+    "alone", "broken", "clear_leftovers", "copies", "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint",
+    "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_checkpoint",
 ]  # fmt: skip

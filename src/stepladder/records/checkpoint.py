@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import MsgspecError
+from msgspec import MsgspecError, convert
 from msgspec.json import Decoder
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stepladder.records.folder import checkpoint_file, exists, named, read, write_bytes
-from stepladder.records.record import Array, Epoch, RecordError
+from stepladder.records.record import Array, Epoch, Fingerprint, RecordError
 
 _HISTORY = Decoder(list[Epoch])
 
@@ -44,13 +44,21 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     """The run's checkpoint; None where it has none. Raises RecordError for one that is damaged or of another run."""
     path = checkpoint_file(folder)
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("found something else than a file")
+        with path.open("rb"):  # safe_open tells of a file that may not be read that it is not there
+            pass
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.pop("sha256") != _digest(metadata, arrays):
             raise ValueError("its SHA-256 is not the one it was written with")
         found = Checkpoint(
-            _HISTORY.decode(metadata["history"]), int(metadata["threads"]), arrays, metadata["fingerprint"], int(metadata["seed"])
+            _HISTORY.decode(metadata["history"]),
+            int(metadata["threads"]),
+            arrays,
+            convert(metadata["fingerprint"], Fingerprint),
+            int(metadata["seed"]),
         )
         if [epoch.epoch for epoch in found.history] != list(range(1, len(found.history) + 1)) or not found.threads > 0:
             raise ValueError("its epochs are not each once, from 1 on, or its threads none")

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,12 +33,17 @@ def run_folder(runs: Path, step: str, fingerprint: str, seed: int) -> Path:
 
 
 def recorded(runs: Path, fingerprint: str) -> dict[int, Path]:
-    """The folders of all recorded runs of a fingerprint by seed, in order."""
-    found: dict[int, Path] = {}
+    """The folders of all recorded runs of a fingerprint by seed, in order; of copies, the first."""
+    return {seed: folders[0] for seed, folders in copies(runs, fingerprint).items()}
+
+
+def copies(runs: Path, fingerprint: str) -> dict[int, list[Path]]:
+    """As `recorded`, but all of a run's folders: several where it was copied under another name of its step."""
+    found: dict[int, list[Path]] = {}
     for parent in _step_folders(runs, fingerprint):
         for folder in parent.iterdir():
             if folder.name.isdecimal() and str(int(folder.name)) == folder.name and exists(folder):
-                found.setdefault(int(folder.name), folder)
+                found.setdefault(int(folder.name), []).append(folder)
     return dict(sorted(found.items()))
 
 
@@ -46,15 +52,19 @@ def broken(runs: Path, fingerprint: str) -> list[str]:
     found = []
     for parent in _step_folders(runs, fingerprint):
         for path in sorted(parent.iterdir()):
-            empty = path.is_dir() and not any(path.iterdir())  # a record may take its place
-            if path.name.isdecimal() and not exists(path) and not empty:
+            if path.name.isdecimal() and not exists(path) and not _empty(path):
                 found.append(f"{path}: found no run.json in it, expected a run")
     return found
 
 
 def exists(folder: Path) -> bool:
-    """Whether this run is finished (or has diverged) and recorded."""
-    return (folder / "run.json").is_file()
+    """Whether this run is finished (or has diverged) and recorded, or may not be looked at: then `read` tells so."""
+    try:
+        return stat.S_ISREG((folder / "run.json").stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def write(folder: Path, record: Record, weights: bytes, logits: NDArray[np.float32] | None) -> None:
@@ -133,7 +143,7 @@ def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[n
     """
     path = folder / "run.json"
     read_weights(folder, record)
-    if fault := accuracy_fault(record, len(labels)):
+    if fault := accuracy_fault(record.history, len(labels)):
         raise RecordError(f"{path}: {fault}")
     if record.confusion is None:
         if (folder / "logits.safetensors").exists():
@@ -208,6 +218,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _empty(path: Path) -> bool:
+    """Whether this is a folder that is known to have nothing in it: a record may take its place."""
+    try:
+        return path.is_dir() and not any(path.iterdir())
+    except PermissionError:
+        return False
 
 
 def _step_folders(runs: Path, fingerprint: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from types import NoneType
 from typing import Annotated, Any, Final, Literal
@@ -21,6 +21,7 @@ Array = NDArray[Any]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(ge=0)]
+Fingerprint = Annotated[str, Meta(pattern=r"\A[0-9a-f]{12}\Z")]
 Status = Literal["finished", "diverged"]
 _SEAL = b',\n "sha256": "'
 
@@ -85,7 +86,7 @@ class Record:
     step: str
     title: str
     seed: Count
-    fingerprint: str
+    fingerprint: Fingerprint
     status: Status
     parameters: Count
     epochs: Annotated[int, Meta(ge=1, le=2**53)]
@@ -138,7 +139,7 @@ def decode(raw: bytes) -> Record:
         record = _DECODER.decode(raw)
         fault = next(_faults(record), None)
     except MsgspecError as error:
-        raise ValueError(f"no record of schema 1 to {SCHEMA}: {error}") from None
+        raise ValueError(f"no record of schema 1 to {SCHEMA}: {_printable(str(error))}") from None
     except (RecursionError, UnicodeError) as error:
         raise ValueError(f"no record: {type(error).__name__}") from None
     if record.schema > 1:
@@ -146,7 +147,7 @@ def decode(raw: bytes) -> Record:
         if seal != hashlib.sha256(body).hexdigest().encode() + b'"\n}\n':
             raise ValueError("its bytes do not have the SHA-256 that its last line gives: it was changed or damaged")
     if fault:
-        raise ValueError(fault)
+        raise ValueError(_printable(fault))
     return record
 
 
@@ -155,15 +156,20 @@ def lacks(record: Record) -> list[str]:
     return [name for name in ("input", "classes", "normalisation", "data") if getattr(record, name) is None]
 
 
-def accuracy_fault(record: Record, images: int) -> str | None:
+def accuracy_fault(history: Sequence[Epoch], images: int) -> str | None:
     """The first epoch whose accuracy is not that of its right answers among so many test images."""
-    for epoch in record.history:
+    for epoch in history:
         if epoch.test_correct > images or abs(epoch.test_accuracy - epoch.test_correct / images) > 1e-9:
             return (
                 f"epoch {epoch.epoch} has the test accuracy {epoch.test_accuracy}, "
                 f"expected {epoch.test_correct} right answers / {images} test images"
             )
     return None
+
+
+def _printable(text: str) -> str:
+    """On one line, and nothing that a terminal would obey: what is told of a record may be a part of it."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _faults(record: Record) -> Iterator[str]:
@@ -216,7 +222,7 @@ def _confusion_faults(record: Record, confusion: list[list[int]]) -> Iterator[st
     if not images or right != record.history[-1].test_correct:
         yield f"its confusion matrix has {right} right answers, its last epoch {record.history[-1].test_correct}"
         return
-    if fault := accuracy_fault(record, images):
+    if fault := accuracy_fault(record.history, images):
         yield fault
 
 
