@@ -1,6 +1,7 @@
 """What changes while a run trains: the weights, the optimizer and the average; and all of it as named arrays."""
 
 import copy
+from inspect import unwrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,12 @@ def _leave_compiler_out() -> None:
         method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
         if method is not None and not hasattr(method, "__dynamo_disable"):
             setattr(method, "__dynamo_disable", method)
+
+
+def step(optimizer: torch.optim.Optimizer) -> None:
+    """`optimizer.step()`, without the hooks around it: these import torch's compiler, as those above do."""
+    with torch.no_grad():
+        unwrap(type(optimizer).step)(optimizer)
 
 
 def averaged(state: State) -> tuple[list[Tensor], list[Tensor]]:

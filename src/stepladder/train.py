@@ -186,7 +186,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
             loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             run.optimizer.zero_grad()
             loss.backward()
-            run.optimizer.step()
+            state.step(run.optimizer)
             if recipe.averaging:
                 torch._foreach_lerp_(averages, sources, recipe.averaging.weight(batch))
             losses.append(loss.detach() * len(chosen))
