@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -27,13 +26,3 @@ def stepladder(*arguments: str, folder: Path | None = None) -> CompletedProcess[
             code = ended.code
     assert isinstance(code, int | None)
     return CompletedProcess(list(arguments), code or 0, out.getvalue(), error.getvalue())
-
-
-class Here(ThreadPoolExecutor):
-    """Trains in this process, one run at a time, in the place of `stepladder.workers.Workers`."""
-
-    def __init__(self, _: int) -> None:
-        super().__init__(1)
-
-    def kill(self) -> None:
-        self.shutdown(cancel_futures=True)

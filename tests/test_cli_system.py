@@ -5,8 +5,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
+import commands
 import pytest
+from inline import Inline
 from test_cli import LADDER
 
 from stepladder.job import Setup
@@ -130,13 +133,13 @@ READING = [("report", "tiny.py"), ("check", "tiny.py"), ("compare", "tiny.py", "
 def test_runs_that_are_a_file_are_refused_before_anything_is_done(
     folder: Path, small_mnist: Path, command: tuple[str, ...]
 ) -> None:
-    message = refused(stepladder(*command, "--data", str(small_mnist), "--runs", "a file", folder=folder))
+    message = refused(commands.stepladder(*command, "--data", str(small_mnist), "--runs", "a file", folder=folder))
     assert message.startswith("a file")
 
 
 @pytest.mark.parametrize("command", READING)
 def test_runs_that_are_not_there_are_refused_and_not_made(folder: Path, small_mnist: Path, command: tuple[str, ...]) -> None:
-    message = refused(stepladder(*command, "--data", str(small_mnist), "--runs", "rums", folder=folder))
+    message = refused(commands.stepladder(*command, "--data", str(small_mnist), "--runs", "rums", folder=folder))
     assert message.startswith("rums")
     assert not (folder / "rums").exists()
 
@@ -155,7 +158,8 @@ def small_files() -> None:
 
 def test_a_disk_that_is_full_when_the_report_is_written(folder: Path, small_mnist: Path) -> None:
     options = ("--data", str(small_mnist), "--epochs", "1")
-    stepladder("run", "tiny.py", "--steps", "plain", *options, folder=folder)
+    with patch("stepladder.lab.lab.Workers", Inline):
+        commands.stepladder("run", "tiny.py", "--steps", "plain", *options, folder=folder)
     result = stepladder("report", "tiny.py", *options, folder=folder, preexec_fn=small_files)
     assert "File too large" in refused(result)
 

@@ -5,6 +5,7 @@ Root may do everything: where the tests are root's, the commands are nobody's.
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import commands
 import numpy as np
 import pytest
 from conftest import write_idx_folder
+from inline import Inline
 from recorded import record_run
 
 import stepladder.train  # noqa: F401 - not to be imported by nobody
@@ -55,7 +57,7 @@ def folder() -> Iterator[Path]:
                 record_run(setup, step, seed, [15, 17 + seed], ladder="tiny")
         give(made)
         patch.chdir(made)
-        patch.setattr("stepladder.lab.lab.Workers", commands.Here)
+        patch.setattr("stepladder.lab.lab.Workers", Inline)
         for arguments in COMMANDS.values():  # so that nothing is left to be imported by nobody
             assert call(*arguments).returncode in (0, 3)
         give(made)
@@ -138,6 +140,11 @@ def test_runs_that_may_not_be_written_are_read_all_the_same(folder: Path) -> Non
 def test_runs_that_may_not_be_written_get_no_more(folder: Path) -> None:
     with allowed(0o555, folder / "runs"):
         result = call("run", "tiny.py", "--seeds", "3")
+    assert re.fullmatch(r"runs/\.data(/[^/]+)?: Permission denied", refused(result))
+    Setup(Path("runs"), Path("data").absolute()).keep()
+    give(folder)
+    with allowed(0o555, folder / "runs"):
+        result = call("run", "tiny.py", "--seeds", "3")
     assert result.returncode == 2
     *failed, last = result.stderr.splitlines()
     assert [line.split(": ")[0].split("/")[0] for line in failed] == ["plain seed 2 failed", "dropout seed 2 failed"]
@@ -167,7 +174,7 @@ def test_a_run_that_may_not_be_read_is_set_aside_and_the_others_are_told(folder:
         assert json.loads(result.stdout)["effect"]["n"] == 1
     else:
         if command == "run":  # it is no reason to train it again
-            assert result.stdout.startswith("4 of 4 runs are recorded in runs, 0 to train.")
+            assert "\n4 of 4 runs are recorded in runs, 0 to train." in result.stdout
         found = json.loads((folder / "runs/tiny/report.json").read_text())
         assert [step["seeds"] for step in found["steps"]] == [[1], [0, 1]]
 

@@ -18,6 +18,7 @@ import pytest
 from conftest import fuzzed, write_idx_folder
 from hypothesis import given
 from hypothesis import strategies as st
+from inline import Inline
 from numpy.typing import NDArray
 from recorded import record_run
 from safetensors.numpy import load
@@ -70,7 +71,7 @@ def labels(folder: Path) -> NDArray[np.uint8]:
 @pytest.fixture
 def call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """A command on the runs, whatever is trained in this process."""
-    monkeypatch.setattr("stepladder.lab.lab.Workers", commands.Here)
+    monkeypatch.setattr("stepladder.lab.lab.Workers", Inline)
     monkeypatch.chdir(folder)
     data = str(folder / "data")
     return lambda command: commands.stepladder(*COMMANDS[command], "--data", data)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -125,11 +126,21 @@ def run(images: Images, recipe: Recipe, network: Network = LINEAR) -> list[Epoch
     return list(fit(state_of(network, recipe), recipe, images, Streams(0, torch.Generator())))
 
 
+def trained(images: Images, recipe: Recipe) -> tuple[list[Epoch], list[float]]:
+    """The epochs, and the rate of every batch."""
+    rates, step = [], state.step
+
+    def seen(optimizer: torch.optim.Optimizer) -> None:
+        rates.append(optimizer.param_groups[0]["lr"])
+        step(optimizer)
+
+    with patch.object(state, "step", seen):
+        return run(images, recipe), rates
+
+
 def test_every_batch_is_trained_at_its_own_rate(images: Images) -> None:
     recipe = Recipe(epochs=2, batch_size=100, schedule=OneCycle(0.1, warmup=0.4))
-    begun, rates = state_of(LINEAR, recipe), []
-    begun.optimizer.register_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
-    epochs = list(fit(begun, recipe, images, Streams(0, torch.Generator())))
+    epochs, rates = trained(images, recipe)
     assert rates == [recipe.rate(batch, 3) for batch in range(6)]
     assert len(set(rates)) == 6
     assert [epoch.learning_rate for epoch in epochs] == [rates[2], rates[5]]  # of the last batch
@@ -137,9 +148,7 @@ def test_every_batch_is_trained_at_its_own_rate(images: Images) -> None:
 
 def test_a_step_schedule_keeps_its_rate_within_an_epoch(images: Images) -> None:
     recipe = Recipe(epochs=4, batch_size=100, learning_rate=0.02, schedule=StepLR(2, 0.5))
-    begun, rates = state_of(LINEAR, recipe), []
-    begun.optimizer.register_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
-    epochs = list(fit(begun, recipe, images, Streams(0, torch.Generator())))
+    epochs, rates = trained(images, recipe)
     assert rates == [0.02] * 6 + [0.01] * 6
     assert [epoch.learning_rate for epoch in epochs] == [0.02, 0.02, 0.01, 0.01]
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any, get_args
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def test_a_published_report_is_what_the_present_code_writes(name: str) -> None:
     assert found["schema"] == report.SCHEMA
     assert markdown(found, ladder) == (ROOT / "results" / f"{name}.md").read_text()
     images = np.zeros((found["images"], *found["data"]["input"]), np.uint8)
-    assert f"<h1>{name}</h1>" in html(found, ladder, images)
+    with patch("stepladder.page.views.charts", return_value=None):
+        assert f"<h1>{name}</h1>" in html(found, ladder, images)
 
 
 @pytest.mark.parametrize("name", NAMES)
