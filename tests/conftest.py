@@ -3,14 +3,16 @@
 import gzip
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from inline import Inline
 from numpy.typing import NDArray
 
 from stepladder import (
@@ -42,6 +44,13 @@ def fuzzed(examples: int) -> settings:
     return settings(
         max_examples=FUZZ or examples, derandomize=not FUZZ, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
+
+
+@pytest.fixture(scope="module")
+def in_process() -> Iterator[None]:
+    """Runs train in this process."""
+    with patch("stepladder.lab.lab.Workers", Inline):
+        yield
 
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -14,8 +14,11 @@ from commands import stepladder
 
 from stepladder import __version__
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 LADDER = """
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
+
 
 tiny = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
 plain = Step("Plain", network=tiny, recipe=Recipe(epochs=2, batch_size=100), target="Learn.")
@@ -242,7 +245,7 @@ def test_mistakes_are_refused_with_what_was_found_and_expected(folder: Path) -> 
         stepladder("run", "tiny.py", "--engine", "native", "--device", "cuda", folder=folder)
     )
     assert "9 epochs, the budget allows 5" in refused(stepladder("run", "tiny.py", "--epochs", "9", folder=folder))
-    assert "nowhere: no such folder" in refused(stepladder("run", "tiny.py", "--data", "nowhere", folder=folder))
+    assert "nowhere: no such file or folder" in refused(stepladder("run", "tiny.py", "--data", "nowhere", folder=folder))
     assert "--seeds" in refused(stepladder("run", "tiny.py", "--seeds", "0", folder=folder))
     assert not list(folder.glob("runs/*/*/run.json"))
 

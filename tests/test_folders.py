@@ -209,7 +209,7 @@ def test_two_sizes_are_refused_across_parts_unless_one_is_given(tmp_path: Path) 
     picture(tmp_path / "test" / "a" / "1.png", 9, (4, 5))
     assert refused(tmp_path) == (
         f"{tmp_path / 'test' / 'a' / '1.png'}: its picture is 5 x 4 (height x width), "
-        f"expected 2 x 3 as in {tmp_path / 'train' / 'a' / '1.png'}, unless --size gives one to all"
+        f"expected 2 x 3 as in {tmp_path / 'train' / 'a' / '1.png'}, unless they are resized (--size HxW)"
     )
     read_ = found(tmp_path, (7, 6))
     assert read_.train.images.shape == (2, 1, 7, 6)

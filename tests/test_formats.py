@@ -17,6 +17,9 @@ from scipy.io import savemat
 import stepladder as sl
 from stepladder import Affine, Budget, Conv, Erasing, GlobalAvgPool, Ladder, MaxPool, Network, Recipe, Step
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
 Array = NDArray[np.uint8]
 Arrays = tuple[Array, Array, Array, Array]
 """Training images (n, channels, height, width), their labels, test images, theirs."""

@@ -22,6 +22,9 @@ from stepladder.lab import Lab, Result
 from stepladder.records import Normalisation, RecordError
 from stepladder.spec import UserError
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
 TINY = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
 PLAIN = Step("Plain", TINY, Recipe(epochs=2, batch_size=100), target="Learn.")
 DROPOUT = PLAIN.then("Dropout [p < 0.1]", id="dropout", dropout=0.1)

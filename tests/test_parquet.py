@@ -223,7 +223,7 @@ def test_colour_and_size_are_of_all_parts(tmp_path: Path) -> None:
 def test_two_sizes_are_refused_by_their_rows(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"image": [png(1), png(1, (4, 4))], "label": [0, 0]}), path)
-    expected = f"expected 2 x 3 as in {path}: row 0, unless --size gives one to all"
+    expected = f"expected 2 x 3 as in {path}: row 0, unless they are resized (--size HxW)"
     assert refused(path) == f"{path}: row 1: its picture is 4 x 4 (height x width), {expected}"
 
 

@@ -299,7 +299,7 @@ def test_channels_may_be_asked_for() -> None:
 def test_two_sizes_are_refused_with_both_names() -> None:
     with pytest.raises(DataError) as error:
         decoded(named(GREYS, GREYS, GREYS.T), 3)
-    expected = "2.png: its picture is 6 x 4 (height x width), expected 4 x 6 as in 0.png, unless --size gives one to all"
+    expected = "2.png: its picture is 6 x 4 (height x width), expected 4 x 6 as in 0.png, unless they are resized (--size HxW)"
     assert str(error.value) == expected
 
 

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from commands import stepladder
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

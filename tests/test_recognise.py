@@ -139,8 +139,8 @@ def test_a_folder_that_links_back_to_itself_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_path_at_which_nothing_lies_is_named(tmp_path: Path) -> None:
-    assert refused(tmp_path / "photos") == f"{tmp_path / 'photos'}: no such file or folder, expected {FORMATS}"
-    assert refused(tmp_path / "a\0b") == f"{tmp_path}/a\0b: no such file or folder, expected {FORMATS}"
+    assert refused(tmp_path / "photos") == f"{tmp_path / 'photos'}: no such file or folder"
+    assert refused(tmp_path / "a\0b") == f"{tmp_path}/a\0b: no such file or folder"
     assert refused(tmp_path / ("x" * 300)) == f"{tmp_path / ('x' * 300)}: cannot be read: File name too long"
 
 

@@ -14,6 +14,9 @@ import stepladder as sl
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step, data
 from stepladder.data import AS_IS, DataError, Dataset, Reading, store
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
 PLAIN = Step("Plain", Network([Conv(10, activation=None), GlobalAvgPool()], input=(1, 6, 5)), Recipe(epochs=1, batch_size=8))
 LADDER = Ladder("kept", Budget(parameters=1_000, epochs=1, accuracy=0.5, hold=1), [PLAIN])
 

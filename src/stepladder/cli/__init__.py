@@ -292,7 +292,10 @@ def predict(
     from stepladder.cli import images
     from stepladder.lab import answers
 
-    found = answers.answer(lab.result(ladders.load(ladder), epochs=epochs)[step].run(seed), files, resize=resize)
+    result = lab.result(ladders.load(ladder), epochs=epochs)
+    if result.hint:
+        raise UserError(result.hint)
+    found = answers.answer(result[step].run(seed), files, resize=resize)
     if table is not None:
         answers.write(found, table)
     if as_json:

@@ -153,7 +153,7 @@ def decoded(
             sizes = [" x ".join(map(str, shape)) for shape in (found.shape[1:], images.shape[2:])]
             raise DataError(
                 f"{name}: its picture is {sizes[0]} (height x width), expected {sizes[1]} as in {first}, "
-                f"unless --size gives one to all"
+                f"unless they are resized (--size HxW)"
             )
         if len(found) > images.shape[1]:
             grey, images = images[:done], _room((count, *found.shape), name)

@@ -24,7 +24,7 @@ def read(path: Path, size: tuple[int, int] | None = None, channels: int | None =
     """
     with reading(path):
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder, expected {FORMATS}")
+            raise DataError(f"{path}: no such file or folder")
         if found := _found(path, size, channels, _DEEPEST):
             return found
     if not path.is_dir():

@@ -47,6 +47,8 @@ class StepResult:
         for record in self.arm.records:
             if record.seed == seed and type(seed) is int:
                 return Run(records.recorded(self.setup.runs, record.fingerprint)[seed], record)
+        if seed is None:
+            raise UserError(f"step {self.step.id} has no finished run")
         there = ", ".join(str(record.seed) for record in self.arm.records) or "none"
         raise UserError(f"step {self.step.id} has no run of seed {seed!r}; its seeds are {there}")
 

@@ -99,7 +99,17 @@ def measured(found: dict[str, Any]) -> str:
     if found["holdout"]:
         judged = f" What is called test here is {found['holdout']:,} training images kept back: the test set was not read."
     aside = f" {counted(len(found['damaged']), 'run')} set aside, as what it holds contradicts itself." if found["damaged"] else ""
-    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{judged}{aside}"
+    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{_images(found)}{judged}{aside}"
+
+
+def _images(found: dict[str, Any]) -> str:
+    """Which images these are, where they are not MNIST's."""
+    told = found["data"]
+    if told["kind"] == "mnist":
+        return ""
+    sides = " x ".join(map(str, told["input"]))
+    parts = f"{told['train']:,} for training and {found['images']:,} to test"
+    return f" Images: {told['kind']}, {parts}, {sides}, {len(told['classes'])} classes."
 
 
 def caution(found: dict[str, Any]) -> str:
