@@ -12,7 +12,7 @@ from PIL import Image
 from test_formats import drawn, keras, pictures
 
 import stepladder as sl
-from stepladder.lab.answers import answer
+from stepladder.lab.answers import Answer, answer, write
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -76,6 +76,13 @@ def test_a_csv_without_labels_is_answered_in_kaggles_form(folder: Path) -> None:
     assert rows[0] == ["ImageId", "Label"]
     assert [row[0] for row in rows[1:]] == [str(number) for number in range(1, 51)]
     assert [int(row[1]) for row in rows[1:]] == run_of(folder).logits().argmax(1).tolist()
+
+
+def test_paths_may_be_text(folder: Path, tmp_path: Path) -> None:
+    picture = next((folder / "photos" / "test").rglob("*.png"))
+    assert answer(run_of(folder), [str(picture)]) == answer(run_of(folder), [picture])
+    write([Answer("1", "cat", 0.9)], str(tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").read_text() == "ImageId,Label\n1,cat\n"
 
 
 def test_answers_are_printed_a_line_each(folder: Path) -> None:

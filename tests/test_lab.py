@@ -1,6 +1,7 @@
 """The library, as a script or a notebook uses it."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -309,6 +310,11 @@ def test_what_cannot_be_is_said_before_anything_is_trained(lab: Lab, tmp_path: P
         own.run(even)
     with pytest.raises(DataError, match="the images are 1 x 28 x 28, the network expects 1 x 32 x 32"):
         own.run(large)
+    few = Ladder("few", LADDER.budget, [Step("Few", Network([Conv(3), GlobalAvgPool()], classes=3))]).with_epochs(1)
+    with pytest.raises(DataError, match=r"^MNIST, as no data is named: label out of range: label 0 of the training images is 5"):
+        replace(own, data=None).run(few)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(own.data))}: label out of range: .* \(3 classes of the network\)$"):
+        own.run(few)
     point = Step("Point", Network([Conv(10, kernel=28), GlobalAvgPool()]), Recipe(epochs=1, batch_size=1999))
     with pytest.raises(
         UserError, match=r"step point: the last of its batches of 1,999 has 1 of 2,000 images, .*choose another batch"

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from stepladder import data, engine, records
-from stepladder.data import AS_IS, Dataset, Reading
+from stepladder.data import AS_IS, DataError, Dataset, Reading
 from stepladder.records import Source
 from stepladder.spec import Step
 
@@ -33,7 +33,10 @@ class Setup:
         Raises DataError for files that cannot be used, in this way or by such a network.
         """
         found = data.load(self.data, self.reading, self._kept)
-        return found if classes is None else data.with_classes(found, classes)
+        try:
+            return found if classes is None else data.with_classes(found, classes)
+        except DataError as error:
+            raise DataError(f"{self.data or 'MNIST, as no data is named'}: {error}") from None
 
     def keep(self) -> None:
         """Decode the images to where all runs map them, unless that is done."""

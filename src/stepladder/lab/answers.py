@@ -22,7 +22,7 @@ class Answer(NamedTuple):
     probability: float
 
 
-def answer(run: Run, paths: Sequence[Path], *, resize: bool = False) -> list[Answer]:
+def answer(run: Run, paths: Sequence[str | Path], *, resize: bool = False) -> list[Answer]:
     """What a run makes of images: pictures, folders of them, and CSV files of pixels, of which each row is an image. They are
     converted to grey or colour, and resized where those that it was trained on were, or where that is asked for.
 
@@ -39,21 +39,21 @@ def answer(run: Run, paths: Sequence[Path], *, resize: bool = False) -> list[Ans
     ]
 
 
-def write(answers: Sequence[Answer], path: Path) -> None:
+def write(answers: Sequence[Answer], path: str | Path) -> None:
     """Answers as Kaggle takes them: ImageId,Label; raises OSError."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["ImageId", "Label"])
         rows.writerows((found.image, found.answer) for found in answers)
 
 
-def _read(run: Run, paths: Sequence[Path], resize: bool) -> tuple[list[str], NDArray[np.uint8]]:
+def _read(run: Run, paths: Sequence[str | Path], resize: bool) -> tuple[list[str], NDArray[np.uint8]]:
     source, shape = run.record.data, run.record.input
     assert source
     assert shape
     size = (shape[1], shape[2]) if resize or source.size else None
     names, images = list[str](), list[NDArray[np.uint8]]()
-    for path in paths:
+    for path in map(Path, paths):
         if path.suffix.lower() == ".csv":
             found = converted(table.read_unlabelled(path), size, shape[0])
             named = [str(len(names) + row) for row in range(1, len(found) + 1)]

@@ -27,7 +27,7 @@ class Lab:
     """Where runs are kept, what images they are made on, and what trains them.
 
     - `runs`: the folder of records; the first run makes it
-    - `data`: the path of images in any format that is recognised (docs/data.md); None is MNIST itself, which is in the package
+    - `data`: the path of images in any format that is recognised (docs/images.md); None is MNIST itself, which is in the package
     - `split`: the share of images that becomes the test part of data that has none. `size`: (height, width) that pictures are
       resized to. `channels`: 1 (grey) or 3 (colour) that they are converted to
     - `holdout`: judge by so many training images, kept back from training (a validation part's first, where the data has one), the
