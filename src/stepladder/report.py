@@ -61,7 +61,6 @@ from stepladder.analysis import analyse
 from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, Evidence, Missed
 from stepladder.job import Setup
-from stepladder.page.html import html
 from stepladder.page.markdown import markdown
 from stepladder.records import Record
 from stepladder.spec import Ladder, Step, to_data
@@ -74,6 +73,8 @@ LINE = 140
 def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> list[Path]:
     """Write what `build` found as report.json, report.md, report.html and missed.json, each whole or not at all; returns
     their paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
+    from stepladder.page.html import html  # with matplotlib and jinja2, which `check` and `compare` have no use for
+
     dataset = setup.images(ladder.steps)
     texts = {
         "report.json": text(found) + "\n",
