@@ -110,6 +110,11 @@ def test_where_training_images_were_resized_new_ones_are(folder: Path, tmp_path:
     assert len(answer(resized, [tmp_path / "one.png"])) == 1
 
 
+def test_one_path_where_several_are_expected_is_refused(folder: Path) -> None:
+    with pytest.raises(sl.UserError, match=r"paths is 'photos', expected several paths, as in \['photos'\]"):
+        answer(run_of(folder), "photos")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

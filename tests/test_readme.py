@@ -23,7 +23,10 @@ def test_the_example_ladder_runs_with_the_commands_printed_below_it(tmp_path: Pa
     code, _ = blocks("python")
     (tmp_path / "my_ladder.py").write_text(code)
     commands = [
-        line for block in blocks("sh") for line in block.splitlines() if line.startswith("stepladder") and "my_ladder" in line
+        line
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("stepladder") and "my_ladder" in line and "photos" not in line  # for these docs/images.md
     ]
     assert commands
     for command in commands:

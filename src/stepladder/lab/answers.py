@@ -12,6 +12,7 @@ from stepladder.data import DataError, folders, table
 from stepladder.data.pictures import converted
 from stepladder.lab.run import Run
 from stepladder.records import RecordError, lacks
+from stepladder.spec import UserError
 
 
 class Answer(NamedTuple):
@@ -28,6 +29,8 @@ def answer(run: Run, paths: Sequence[str | Path], *, resize: bool = False) -> li
 
     Raises DataError for what cannot be read or is of another size, RecordError where the record cannot be used.
     """
+    if isinstance(paths, str | Path):
+        raise UserError(f"paths is {str(paths)!r}, expected several paths, as in [{str(paths)!r}]")
     if missing := lacks(run.record):
         raise RecordError(f"{run.folder / 'run.json'}: a record of schema 1, which lacks {', '.join(missing)}")
     assert run.record.classes
