@@ -116,6 +116,16 @@ def test_what_is_damaged_is_decoded_again(source: Path, tmp_path: Path, damage: 
     assert isinstance(data.load(source, AS_IS, kept).train_images, np.memmap)
 
 
+def test_what_a_killed_process_left_half_written_goes(source: Path, tmp_path: Path) -> None:
+    entry = store.entry(source, AS_IS, tmp_path / "kept")
+    left = entry.with_name(f".{entry.name}.tmp")
+    left.mkdir(parents=True)
+    (left / "train_images.npy").write_bytes(b"half")
+    (entry.parent / f".{entry.name}.lock").write_bytes(b"")
+    data.keep(source, AS_IS, tmp_path / "kept")
+    assert list(entry.parent.iterdir()) == [entry]
+
+
 def test_a_source_that_is_gone_is_an_error(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone"):
         data.load(tmp_path / "gone", AS_IS, tmp_path / "kept")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stepladder import records
 from stepladder.data import store
 from stepladder.data.dataset import Dataset, hashed
 from stepladder.data.found import AS_IS, DataError, Found, Reading
@@ -35,12 +36,13 @@ def keep(path: Path | None, reading: Reading, kept: Path) -> None:
     if path is None:
         return
     folder = store.entry(path, reading, kept)
-    if (mapped := store.read(folder)) is None:
-        store.write(folder, load(path, reading, kept))
-        load.cache_clear()  # from now on it is mapped
-    elif mapped.digest != hashed(*mapped.parts):
-        store.write(folder, _decoded(path, reading))
-        load.cache_clear()
+    mapped = store.read(folder)
+    if mapped and mapped.digest == hashed(*mapped.parts):
+        return
+    with records.alone(kept, folder.name):
+        if mapped or store.read(folder) is None:  # else another command was faster
+            store.write(folder, _decoded(path, reading) if mapped else load(path, reading, kept))
+    load.cache_clear()  # from now on it is mapped
 
 
 def _decoded(path: Path | None, reading: Reading) -> Dataset:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,8 @@ def read(folder: Path) -> Dataset | None:
 
 
 def write(folder: Path, dataset: Dataset) -> None:
-    """Keep a data set, without a validation part; whole or not at all."""
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    """Keep a data set, without a validation part; whole or not at all. Two that write the same must wait for each other."""
+    unfinished = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
     unfinished.mkdir(parents=True)
     try:
@@ -59,8 +58,7 @@ def write(folder: Path, dataset: Dataset) -> None:
         (unfinished / "data.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
         for old in folder.parent.glob(f"{folder.name.partition('-')[0]}-*"):  # of files that have changed since, or not whole
             shutil.rmtree(old, ignore_errors=True)
-        with suppress(FileExistsError):  # another command was faster
-            os.rename(unfinished, folder)
+        os.rename(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
