@@ -10,13 +10,14 @@ namespace stepladder {
 // How the gradient of what enters a stage goes on to the stage before, once `enter` has filled scratch.in.
 GradientSums Network::through(size_t number, int tile, Scratch& scratch) const {
     const Stage& stage = stages_[number];
-    GradientSums through{nullptr, 1, nullptr, nullptr, nullptr, scratch.first.data(), scratch.second.data()};
+    GradientSums through{nullptr, 1, nullptr, false, nullptr, nullptr, scratch.first.data(), scratch.second.data()};
     if (stage.last_join) through.extra = stage.extra.data() + tile * stage.in_size() * kernels_.lanes;
     if (!number) return through;
     const Stage& before = stages_[number - 1];
     const bool dropped = training_ && before.layer.dropout > 0;
     if (dropped) through.scale = (float)(1 / (1 - (double)before.layer.dropout));
     if (before.layer.relu || dropped) through.activation = scratch.in.data();
+    through.marked = !before.layer.relu;
     if (before.layer.norm) {
         through.x = before.out.data() + tile * before.out_size() * kernels_.lanes;
         through.mean = before.means.data();

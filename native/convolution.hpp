@@ -45,7 +45,7 @@ INLINE void finish(const Block& b, V (&value)[channels][pixels]) {
         } else {
             const GradientSums& g = *b.gradient;
             V sum = ((V*)g.sum)[c], product = ((V*)g.product)[c];
-            const V scale = broadcast(g.scale), zero = {};
+            const V scale = broadcast(g.scale);
             const V mean = broadcast(g.x ? g.mean[c] : 0);
             const ptrdiff_t at = b.x_offset + c * b.out_channel;
             const V *x = (const V*)g.x + at, *activation = (const V*)g.activation + at, *extra = (const V*)g.extra + at;
@@ -54,7 +54,7 @@ INLINE void finish(const Block& b, V (&value)[channels][pixels]) {
                 V v = value[c][p];
                 if (g.extra) v += extra[p * b.out_pixel];
                 v *= scale;
-                if (g.activation) v = keep(activation[p * b.out_pixel] != zero, v);
+                if (g.activation) v = keep(stands(g.marked, activation[p * b.out_pixel]), v);
                 out[p * b.out_pixel] = v;
                 sum += v;
                 if (g.x) product += v * (x[p * b.out_pixel] - mean);

@@ -36,12 +36,14 @@ struct Walk {
 };
 
 // What happens to a gradient with respect to an activation on its way to the layer before: what else depends on the
-// activation is added, it is scaled by 1 / (1 - dropout), zeroed where the activation is zero, summed (for bias and shift),
-// and summed times (x - mean) (for scale). `activation`, `x` and `extra` are laid out as the gradient is.
+// activation is added, it is scaled by 1 / (1 - dropout), zeroed where the activation is zero (or, where it has no ReLU and
+// zero means nothing, is the -0 that marks what was dropped), summed (for bias and shift), and summed times (x - mean) (for
+// scale). `activation`, `x` and `extra` are laid out as the gradient is.
 struct GradientSums {
     const float* extra;  // null: nothing is added
     float scale;
     const float* activation;  // null where nothing was zeroed
+    bool marked;              // zeroed is what is -0, not all that is zero
     const float* x;           // what entered the norm; null without one
     const float* mean;        // one a channel
     float* sum;               // one vector a channel
@@ -83,7 +85,8 @@ struct Rows {
     int channels, height, width, from, to;
 };
 
-// activation = relu(scale * x + shift), dropped where the draw of (image, element), 16 bits, falls below `threshold`.
+// activation = relu(scale * x + shift), dropped where the draw of (image, element), 16 bits, falls below `threshold`: zero after
+// a ReLU, else -0, which nothing else is.
 struct Activation {
     const float *scale, *shift;  // one a channel, 1 / (1 - dropout) included
     bool relu;
@@ -108,6 +111,8 @@ struct Kernels {
     void (*weight_gradient)(const WeightGradient&);
     // out = activation of x
     void (*activate)(const Rows&, const Activation&, const float* x, float* out);
+    // adds each channel's rows of x, and their squares, to `sum` and `square` (one vector a channel)
+    void (*statistics)(const Rows&, const float* x, float* sum, float* square);
     // out = a * gradient + b * x + c for each channel, zero in lanes from `images` on; out's channels are `out_plane` apart
     void (*differentiate)(const Rows&, const float* a, const float* b, const float* c, const float* gradient, const float* x,
                           float* out, ptrdiff_t out_plane, int images);

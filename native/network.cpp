@@ -292,6 +292,8 @@ void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* su
         const int to = std::min(l.out_height, y + stage.rows_at_once);
         const float* in = enter(number, tile, scratch.in.data(), to, entered);
         operate(stage, stage.trained, in, out, y, to, statistics ? &scratch : nullptr);
+        if (statistics && l.operation != Operation::convolution)
+            kernels_.statistics({l.out_channels, l.out_height, l.out_width, y, to}, out, scratch.first.data(), scratch.second.data());
         y = to;
     }
     if (statistics) kernels_.flush(l.out_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
@@ -352,12 +354,12 @@ void Network::infer(const float* x, int images, const std::vector<Tensors>& tens
         Stage& stage = stages_[i];
         if (stage.layer.operation == Operation::convolution) {
             pack(stage, tensors[i], stage.inferred);
-            for (int c = 0; stage.layer.norm && c < stage.layer.out_channels; ++c)
-                set_norm(stage, tensors[i], c, tensors[i].mean[c], tensors[i].variance[c], false, stage.inferred);
         } else {
             stage.inferred.scale.assign(stage.layer.out_channels, 1);
             stage.inferred.shift.assign(stage.layer.out_channels, 0);
         }
+        for (int c = 0; stage.layer.norm && c < stage.layer.out_channels; ++c)
+            set_norm(stage, tensors[i], c, tensors[i].mean[c], tensors[i].variance[c], false, stage.inferred);
     }
     const int tiles = (images + kernels_.lanes - 1) / kernels_.lanes;
     threads_.run(tiles, [&](int tile, int thread) { infer_tile(x, tile, images, logits, scratch_[thread]); });

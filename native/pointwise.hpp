@@ -51,7 +51,11 @@ void activate_rows(const Rows& rows, const Activation& how, const float* x, floa
             // elements, an even and the following odd one, take 16 bits each of one draw.
             const ptrdiff_t first = c * plane + from;
             U counter = keys + (uint32_t)(first >> 1) * golden;
-            const auto drop = [&](U draw, ptrdiff_t i) INLINE_LAMBDA { to_out[i] = keep((I)draw >= threshold, value(i)); };
+            const auto drop = [&](U draw, ptrdiff_t i) INLINE_LAMBDA {
+                const I kept = (I)draw >= threshold;
+                // Kept zeros are +0: what -0 marks was dropped.
+                to_out[i] = with_relu ? keep(kept, value(i)) : kept ? value(i) + V{} : -V{};
+            };
             ptrdiff_t i = from;
             if (first & 1 && i < to) {
                 drop(mix(counter) >> 16, i++);
@@ -93,10 +97,25 @@ void differentiate(const Rows& rows, const float* a, const float* b, const float
     }
 }
 
+void statistics(const Rows& rows, const float* x, float* sum, float* square) {
+    const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
+    for (int c = 0; c < rows.channels; ++c) {
+        V total = ((V*)sum)[c], squares = ((V*)square)[c];
+        for (ptrdiff_t i = c * plane + (ptrdiff_t)rows.from * rows.width; i < c * plane + (ptrdiff_t)rows.to * rows.width; ++i) {
+            const V v = ((const V*)x)[i];
+            total += v;
+            squares += v * v;
+        }
+        ((V*)sum)[c] = total;
+        ((V*)square)[c] = squares;
+    }
+}
+
 // The sums of one channel's gradients, kept in registers over its plane.
 struct Sums {
     V sum, product, mean, scale;
     const V *x, *activation, *extra;
+    bool marked;
 
     Sums(const GradientSums& g, int channel, ptrdiff_t plane)
         : sum(((V*)g.sum)[channel]),
@@ -105,13 +124,14 @@ struct Sums {
           scale(broadcast(g.scale)),
           x(g.x ? (const V*)g.x + channel * plane : nullptr),
           activation(g.activation ? (const V*)g.activation + channel * plane : nullptr),
-          extra(g.extra ? (const V*)g.extra + channel * plane : nullptr) {}
+          extra(g.extra ? (const V*)g.extra + channel * plane : nullptr),
+          marked(g.marked) {}
 
     // The gradient to store at a place of the plane.
     INLINE V add(V gradient, ptrdiff_t at) {
         if (extra) gradient += extra[at];
         V v = gradient * scale;
-        if (activation) v = keep(activation[at] != V{}, v);
+        if (activation) v = keep(stands(marked, activation[at]), v);
         sum += v;
         if (x) product += v * (x[at] - mean);
         return v;

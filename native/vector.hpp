@@ -56,6 +56,9 @@ INLINE V larger(V a, V b) {
 // v where the lane of `mask` is all ones, 0 where it is all zeros.
 INLINE V keep(I mask, V v) { return (V)((I)v & mask); }
 
+// Where an activation was not zeroed: where it is not the -0 that marks what was dropped, or, after a ReLU, not 0.
+INLINE I stands(bool marked, V activation) { return marked ? (I)activation != (I)(-V{}) : activation != V{}; }
+
 // The elements of a, then those of b, that stand at even (odd) places.
 INLINE V even(V a, V b) {
 #if LANES == 16

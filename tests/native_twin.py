@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stepladder import AvgPool, BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network
+from stepladder import AvgPool, BatchNorm, BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, ReLU
 from stepladder.engine import native, plain
 from stepladder.spec import Layer, Shape
 from stepladder.streams import stream
@@ -36,8 +36,9 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
     shapes: list[Shape] = [image]
     for _ in range(draw(st.integers(0, 5))):
         ends = [end for end in joins(shapes) if norms or not isinstance(end[-1], Excite)]
-        kind = draw(st.sampled_from(["convolution", "convolution", "pooling", *["join"] * bool(ends)]))
-        found = {"convolution": _convolutions(shapes[-1], norms), "pooling": _poolings(shapes[-1], norms)}
+        kind = draw(st.sampled_from(["convolution", "convolution", "pooling", "pointwise", *["join"] * bool(ends)]))
+        pointwise: st.SearchStrategy[Layer] = st.sampled_from([ReLU(), BatchNorm()] if norms else [ReLU()])
+        found = {"convolution": _convolutions(shapes[-1], norms), "pooling": _poolings(shapes[-1], norms), "pointwise": pointwise}
         for layer in draw(st.sampled_from(ends)) if kind == "join" else [draw(found[kind])]:
             layers.append(layer)
             shapes.append(shape_after(layer, shapes))
@@ -46,6 +47,8 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
     (features,) = shape_after(layers[-1], shapes)
     linear = st.builds(Linear, st.integers(2, 20), bias=st.booleans(), activation=st.sampled_from(["relu", None]))
     for layer in draw(st.lists(linear, min_size=0 if 2 <= features <= 100 else 1, max_size=2)):
+        if norms and draw(st.integers(0, 3)) == 3:
+            layers.append(BatchNorm())
         layers.append(layer)
         features = layer.features
     return Network(layers, image, classes=features)
@@ -99,7 +102,7 @@ def prepare(module: nn.Module, seed: int) -> None:
     """Weights as in training; norms with scales, shifts and running statistics that show, some scales negative."""
     plain.initialise(module, seed)
     for name, norm in module.named_modules():
-        if isinstance(norm, nn.BatchNorm2d):
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
             generator = stream(seed, "norm", name)
             for tensor, least, most in ((norm.weight, 0.5, 1.5), (norm.bias, -0.5, 0.5), (norm.running_mean, -0.5, 0.5)):
                 assert tensor is not None
@@ -185,8 +188,8 @@ def _is_clear(single: plain.Chain, double: plain.Chain, x: Tensor, training: boo
             return False
         if isinstance(second, nn.MaxPool2d) and _within(_leads(exact, second), rounding):
             return False
-        if isinstance(second, nn.BatchNorm2d) and training:
-            variance, mean = torch.var_mean(exact, (0, 2, 3), correction=0)
+        if isinstance(second, nn.BatchNorm1d | nn.BatchNorm2d) and training:
+            variance, mean = torch.var_mean(exact, [axis for axis in range(exact.dim()) if axis != 1], correction=0)
             if (mean.square() > 25 * variance).any():
                 return False
         rough, exact = roughly, exactly

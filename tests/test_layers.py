@@ -92,7 +92,7 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
          "most 2,147,483,648"),
         ([Other(10), GlobalAvgPool()], "layer 1 is Other(channels=10, kernel=3, "),
         ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, AvgPool, BlurPool, GlobalAvgPool, Flatten, "
-         "Linear, Residual, Excite"),
+         "Linear, BatchNorm, ReLU, Dropout, Residual, Excite"),
     ],
 )  # fmt: skip
 def test_a_network_that_does_not_fit_is_refused_with_the_layer_named(layers: list[Layer], message: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from stepladder import Conv, Flatten, MaxPool, Network
 from stepladder.engine import native
+from stepladder.engine.kernels import lower
 from stepladder.streams import stream
 
 # Activated ones, as they are: the logits show what is dropped.
@@ -36,7 +37,7 @@ def lowbias(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def kept(key: int, stage: int, shape: Sequence[int], share: float) -> NDArray[np.bool_]:
-    """(images, activations): false where the activation that enters a stage is dropped. Stages count all layers but Flatten."""
+    """(images, activations): false where the activation that enters a stage is dropped. Stages are the engine's kernels."""
     images, activations = shape
     place = np.uint64(stage << 32) | np.arange(images, dtype=np.uint64)
     keys = splitmix(np.uint64(key) ^ splitmix(place)).astype(np.uint32)
@@ -54,13 +55,11 @@ def in_steps(share: float) -> float:
 def masks(network: Network, images: int, share: float, seed: int) -> list[Masked]:
     """The dropout of the first training pass of a module whose generator has this seed."""
     key = int(torch.randint(2**62, (), generator=torch.Generator().manual_seed(seed)))
-    found, stage = [], 0
-    for number, (layer, shape) in enumerate(zip(network.layers, network.shapes()[1:], strict=True)):
-        stage += not isinstance(layer, Flatten)
-        if network.drops_after(number):
-            drawn = kept(key, stage, (images, int(np.prod(shape))), in_steps(share))
-            found.append(Masked(drawn, in_steps(share)))
-    return found
+    return [
+        Masked(kept(key, stage, (images, int(np.prod(kernel.output))), in_steps(share)), in_steps(share))
+        for stage, kernel in enumerate(lower(network, share), start=1)
+        if kernel.dropout
+    ]
 
 
 @settings(max_examples=80)

@@ -6,9 +6,9 @@ import pytest
 import stepladder
 
 PUBLIC = [
-    "EMA", "AdamW", "Affine", "AvgPool", "BlurPool", "Budget", "Conv", "Cosine", "DataError", "Erasing", "Excite",
-    "Flatten", "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "Recipe",
-    "RecordError", "Residual", "SpecError", "Step", "StepLR", "UserError",
+    "EMA", "AdamW", "Affine", "AvgPool", "BatchNorm", "BlurPool", "Budget", "Conv", "Cosine", "DataError", "Dropout", "Erasing",
+    "Excite", "Flatten", "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "ReLU",
+    "Recipe", "RecordError", "Residual", "SpecError", "Step", "StepLR", "UserError",
 ]  # fmt: skip
 
 

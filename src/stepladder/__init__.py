@@ -22,13 +22,16 @@ from stepladder.spec import (
 )
 from stepladder.spec.layers import (
     AvgPool,
+    BatchNorm,
     BlurPool,
     Conv,
+    Dropout,
     Excite,
     Flatten,
     GlobalAvgPool,
     Linear,
     MaxPool,
+    ReLU,
     Residual,
 )
 
@@ -44,11 +47,13 @@ __all__ = [
     "AdamW",
     "Affine",
     "AvgPool",
+    "BatchNorm",
     "BlurPool",
     "Budget",
     "Conv",
     "Cosine",
     "DataError",
+    "Dropout",
     "Erasing",
     "Excite",
     "Flatten",
@@ -60,6 +65,7 @@ __all__ = [
     "MaxPool",
     "Network",
     "OneCycle",
+    "ReLU",
     "Recipe",
     "RecordError",
     "Residual",

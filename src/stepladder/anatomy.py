@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 from stepladder.spec import Join, Network, Shape, UserError
+from stepladder.spec.layers import Pointwise
 from stepladder.spec.window import Pair, Window, pair
 
 Size = int | tuple[int, int]
@@ -133,7 +134,7 @@ def anatomy(network: Network) -> list[Row]:
             following = _joined(branches, _size(after))
             before, field = max(branches, key=lambda branch: (prod(branch[0]), widest(branch[1]).size))
         else:
-            following = _pass(field, before, after, window)
+            following = field if isinstance(layer, Pointwise) else _pass(field, before, after, window)
         counts = layer.parameters(before), layer.macs(before, after)
         rows.append(row(layer.operation, before, after, window, counts, (widest(field), widest(following))))
         fields.append(following)

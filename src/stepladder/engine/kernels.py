@@ -9,13 +9,17 @@ from typing import NamedTuple
 from stepladder.spec import Join, Layer, Network, Shape, UserError
 from stepladder.spec.layers import (
     AvgPool,
+    BatchNorm,
     BlurPool,
     Conv,
+    Dropout,
     Excite,
     Flatten,
     GlobalAvgPool,
     Linear,
     MaxPool,
+    Pointwise,
+    ReLU,
     Residual,
 )
 
@@ -44,19 +48,54 @@ def lower(network: Network, dropout: float = 0.0) -> list[Kernel]:
     """The kernels of a network; raises UserError for a layer that the native engine cannot do."""
     found: list[Kernel] = []
     shapes = network.shapes()
+    sources = {number - layer.layers for number, layer in enumerate(network.layers) if isinstance(layer, Join)}
     entered = []  # for each layer of the network, the kernel that takes the same input
     for number, (layer, before, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
-        entered.append(len(found))
         if known := _limits(layer, before):
             raise UserError(f'layer {number + 1}, {layer}: the native engine knows {known}; engine="torch" can train it')
-        kernel = _kernel(layer, before, after)
-        if kernel and isinstance(layer, Join):
-            kernel = kernel._replace(source=entered[number - layer.layers])
-        if kernel:
-            found.append(kernel._replace(dropout=dropout if network.drops_after(number) else 0.0))
-    if not found:  # nothing but Flatten: an average over one pixel, which does nothing
-        found.append(Kernel("average_pool", _sizes(shapes[-1]), _sizes(shapes[-1]), (1, 1, 0)))
-    return found
+        follows = bool(found) and found[-1].output == _sizes(before) and number not in sources
+        if isinstance(layer, Pointwise):
+            # Done to the output of the kernel before, where that is what it does next: norm, ReLU, dropout, in this order.
+            if not (follows and _takes(found[-1], layer)):
+                found.append(_nothing(before))
+            found[-1] = _with(found[-1], layer)
+            entered.append(len(found) - 1)
+        else:
+            entered.append(len(found))
+            if kernel := _kernel(layer, before, after):
+                source = entered[number - layer.layers] if isinstance(layer, Join) else 0
+                found.append(kernel._replace(source=source))
+        if dropout and network.drops_after(number):
+            if found[-1].dropout:
+                found.append(_nothing(after))
+            found[-1] = found[-1]._replace(dropout=dropout)
+    return found or [_nothing(shapes[-1])]  # nothing but Flatten
+
+
+def _nothing(shape: Shape) -> Kernel:
+    """An average over one pixel, which does nothing."""
+    return Kernel("average_pool", _sizes(shape), _sizes(shape), (1, 1, 0))
+
+
+def _takes(kernel: Kernel, layer: Pointwise) -> bool:
+    """Whether a kernel can do this to its output, beside what it does already. (Joins have no norm.)"""
+    match layer:
+        case BatchNorm():
+            return not (kernel.norm or kernel.relu or kernel.dropout or kernel.operation in ("add", "scale"))
+        case ReLU():
+            return not kernel.dropout
+        case Dropout():
+            return not kernel.dropout
+
+
+def _with(kernel: Kernel, layer: Pointwise) -> Kernel:
+    match layer:
+        case BatchNorm():
+            return kernel._replace(norm=True)
+        case ReLU():
+            return kernel._replace(relu=True)
+        case Dropout():
+            return kernel._replace(dropout=layer.share)
 
 
 def _limits(layer: Layer, before: Shape) -> str:
@@ -71,7 +110,7 @@ def _limits(layer: Layer, before: Shape) -> str:
             return "pooling whose windows do not overlap and are not padded" if layer.step != layer.kernel or padded else ""
         case Linear() | Residual():
             return "" if layer.activation in ("relu", None) else "ReLU and no activation"
-        case GlobalAvgPool() | Excite() | Flatten():
+        case GlobalAvgPool() | Excite() | Flatten() | BatchNorm() | ReLU() | Dropout():
             return ""
     return "other kinds of layers"
 
@@ -112,8 +151,8 @@ def _kernel(layer: Layer, before: Shape, after: Shape) -> Kernel | None:
             return Kernel("add", into, out, relu=layer.activation == "relu")
         case Excite():
             return Kernel("scale", into, out)
-        case Flatten():
-            return None  # the memory of an image is flat already
+        case Flatten() | BatchNorm() | ReLU() | Dropout():
+            return None  # the memory of an image is flat already; the others are done to an output (see `lower`)
 
 
 def _sizes(shape: Shape) -> Sizes:

@@ -9,9 +9,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from stepladder.augment import normalise, resample
-from stepladder.spec import Join, Layer, Network, Shape, UserError
+from stepladder.spec import Join, Layer, Network, Shape, UserError, layers
 from stepladder.spec.layers import (
     AvgPool,
+    BatchNorm,
     BlurPool,
     Conv,
     Excite,
@@ -19,6 +20,7 @@ from stepladder.spec.layers import (
     GlobalAvgPool,
     Linear,
     MaxPool,
+    ReLU,
     Residual,
 )
 from stepladder.streams import stream
@@ -112,7 +114,8 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> Chain
         return name
 
     for number, (layer, before) in enumerate(zip(network.layers, shapes, strict=False)):
-        first, *_ = [add(kind, module) for kind, module in _modules(layer, before)]
+        drops = [("dropout", Dropout(layer.share, generator))] if isinstance(layer, layers.Dropout) else None
+        first, *_ = [add(kind, module) for kind, module in drops or _modules(layer, before)]
         begins.append(first)
         if isinstance(layer, Join):
             sources[first] = begins[number - layer.layers]
@@ -149,6 +152,10 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
         return [("pool", nn.AvgPool2d(layer.kernel, layer.step))]
     if isinstance(layer, BlurPool):
         return [("blur", Blur(before[0], layer.weights, layer.stride))]
+    if isinstance(layer, BatchNorm):
+        return [("norm", (nn.BatchNorm2d if len(before) == 3 else nn.BatchNorm1d)(before[0]))]
+    if isinstance(layer, ReLU):
+        return [("relu", nn.ReLU())]
     if isinstance(layer, Residual):
         return [("sum", Sum()), *relu]
     if isinstance(layer, Excite):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import comb, prod
 from typing import ClassVar, Literal
 
-from stepladder.spec.check import SpecError, one_of, whole
+from stepladder.spec.check import SpecError, number, one_of, whole
 from stepladder.spec.window import Window
 
 Shape = tuple[int, ...]
@@ -288,6 +288,82 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class BatchNorm:
+    """Batch norm on its own (Ioffe and Szegedy 2015), where it does not follow a convolution directly, as in
+    `[Conv(8, norm=None), BatchNorm()]`: convolution, ReLU, norm. Each channel, or each feature once it is flat."""
+
+    operation: ClassVar[str] = "batch norm"
+
+    def output(self, shape: Shape) -> Shape:
+        """The same shape."""
+        return shape
+
+    def parameters(self, shape: Shape) -> int:
+        """Scale and shift of each channel."""
+        return 2 * shape[0]
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """None are counted: with running statistics it is a part of the convolution before or after it."""
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
+        """None slides."""
+        return None
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """ReLU on its own, where it does not follow a convolution or its norm directly."""
+
+    operation: ClassVar[str] = "relu"
+
+    def output(self, shape: Shape) -> Shape:
+        """The same shape."""
+        return shape
+
+    def parameters(self, shape: Shape) -> int:
+        """None are trained."""
+        return 0
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
+        """None slides."""
+        return None
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Drops this share of the activations, here alone (Srivastava et al. 2014); the recipe's `dropout` does so after every
+    activated convolution."""
+
+    share: float
+
+    operation: ClassVar[str] = "dropout"
+
+    def __post_init__(self) -> None:
+        number(self, "share", 0, 1)
+
+    def output(self, shape: Shape) -> Shape:
+        """The same shape."""
+        return shape
+
+    def parameters(self, shape: Shape) -> int:
+        """None are trained."""
+        return 0
+
+    def macs(self, before: Shape, after: Shape) -> int:
+        """No input is multiplied by a weight."""
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
+        """None slides."""
+        return None
+
+
+@dataclass(frozen=True)
 class Residual:
     """Adds to its input what entered the last `layers` layers, then ReLU unless `activation=None` (He et al. 2016, with the
     identity as shortcut: both have one shape).
@@ -372,4 +448,20 @@ Convolution = Conv
 Pooling = MaxPool | AvgPool | BlurPool
 """Layers that belong to the convolution they follow: its dropout comes after them."""
 
-Layer = Conv | MaxPool | AvgPool | BlurPool | GlobalAvgPool | Flatten | Linear | Join
+Pointwise = BatchNorm | ReLU | Dropout
+"""Layers after which every number depends on the one in its place alone (and a norm on its statistics)."""
+
+Following = BatchNorm | ReLU
+"""Layers that belong to the convolution or pooling they follow, likewise."""
+
+Layer = Conv | MaxPool | AvgPool | BlurPool | GlobalAvgPool | Flatten | Linear | Pointwise | Join
+
+
+def normed(layer: Layer) -> bool:
+    """Whether a layer has a batch norm, or is one."""
+    return isinstance(layer, BatchNorm) or (isinstance(layer, Conv) and layer.norm == "batch")
+
+
+def activated(layer: Layer) -> bool:
+    """Whether a layer makes a convolution's output an activation."""
+    return isinstance(layer, ReLU) or (isinstance(layer, Conv) and layer.activation is not None)

@@ -6,7 +6,7 @@ from math import prod
 from typing import get_args
 
 from stepladder.spec.check import SpecError, sequence, shown, whole
-from stepladder.spec.layers import Convolution, Join, Layer, Pooling, Shape, written
+from stepladder.spec.layers import Convolution, Following, Join, Layer, Pooling, Shape, activated, normed, written
 
 MOST_PARAMETERS = 2**31
 MOST_VALUES = 2**26
@@ -63,17 +63,13 @@ class Network:
         """The first layer whose batch norm sees one value of a channel in each image, which must not be trained on a batch of
         one image: a single value has no deviation. None where there is none."""
         for layer, shape in zip(self.layers, self.shapes()[1:], strict=True):
-            if isinstance(layer, Convolution) and layer.norm == "batch" and prod(shape[1:]) == 1:
+            if normed(layer) and prod(shape[1:]) == 1:
                 return layer
         return None
 
     def drops_after(self, number: int) -> bool:
-        """Whether dropout follows layer `number`, counted from 0: an activated convolution, or the pooling directly after one."""
-        layer = self.layers[number]
-        if isinstance(layer, Pooling):
-            return number > 0 and _activated(self.layers[number - 1])
-        after = self.layers[number + 1] if number + 1 < len(self.layers) else None
-        return _activated(layer) and not isinstance(after, Pooling)
+        """Whether dropout follows layer `number`, counted from 0: the last of an activated block (`_block_ends`)."""
+        return number in _block_ends(self.layers)
 
 
 def _after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
@@ -89,5 +85,21 @@ def _after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     return after
 
 
-def _activated(layer: Layer) -> bool:
-    return isinstance(layer, Convolution) and layer.activation is not None
+def _block_ends(layers: Sequence[Layer]) -> set[int]:
+    """The last layer of each block that is activated: a convolution, the norms and ReLUs directly after it, one pooling, and the
+    norms and ReLUs after that."""
+    ends = set()
+    for start, layer in enumerate(layers):
+        if not isinstance(layer, Convolution):
+            continue
+        active, end, pooled = activated(layer), start, False
+        for after in layers[start + 1 :]:
+            if isinstance(after, Pooling) and not pooled:
+                pooled = True
+            elif not isinstance(after, Following):
+                break
+            active |= activated(after)
+            end += 1
+        if active:
+            ends.add(end)
+    return ends
