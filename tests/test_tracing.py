@@ -233,6 +233,21 @@ def test_a_learned_scale_belongs_to_the_layer_before() -> None:
     assert brief(trace(model, (2, 6, 6))) == [("conv", (2, 6, 6), 36 + 2, 1, 3)]
 
 
+def test_scale_and_shift_and_what_is_done_in_place_belong_to_the_layer_before() -> None:
+    def steps(m: Any, x: Any) -> Any:
+        x = F.relu_(m.scale * m.conv(x) + m.shift).add_(1).mul_(m.gain)
+        return m.norm(x - x.mean(1, keepdim=True))
+
+    parameters = {name: nn.Parameter(torch.ones(2, 1, 1)) for name in ("scale", "shift", "gain")}
+    rows = trace(Model(steps, conv=conv(2, 2), norm=nn.BatchNorm2d(2), **parameters), (2, 6, 6))
+    assert brief(rows) == [
+        ("conv", (2, 6, 6), 36 + 6, 1, 3),
+        ("mean", (1, 6, 6), 0, 1, 3),
+        ("sub", (2, 6, 6), 0, 1, 3),
+        ("batch norm", (2, 6, 6), 4, 1, 3),
+    ]
+
+
 def test_an_activation_written_by_hand_is_no_branch() -> None:
     model = Model(lambda m, x: (1 - torch.sigmoid(y := m.conv(x))) * y**2 / 2, conv=conv(2, 2))
     assert [row.operation for row in trace(model, (2, 6, 6))] == ["conv"]

@@ -186,6 +186,11 @@ def test_two_means_with_something_in_between_are_two_rows() -> None:
     assert brief(rows) == [("mean", (3, 6), 0, 1, (1, 5)), ("global average pool", (3,), 0, 1, (6, 5))]
 
 
+def test_a_mean_over_channels_too_is_no_pooling() -> None:
+    (row,) = trace(Model(lambda m, x: x.mean((1, 2, 3)).unsqueeze(1)), (3, 6, 5))
+    assert (row.operation, row.output, row.kernel, row.rf_out) == ("mean", (), None, (6, 5))
+
+
 HALVES: list[Callable[[Any], Any]] = [
     lambda x: x.chunk(2, 1),
     lambda x: x.chunk(2, dim=-3),

@@ -17,7 +17,7 @@ from stepladder.tracing import functions, moves, products
 from stepladder.tracing.call import BATCH, UNSCRIPTED, Call, Made, TraceError
 from stepladder.tracing.fields import widest
 from stepladder.tracing.functions import bound
-from stepladder.tracing.layout import IMAGE, of_images, size_of, spatial
+from stepladder.tracing.layout import CHANNEL, IMAGE, of_images, size_of, spatial
 from stepladder.tracing.values import START, Value, joined, largest
 from stepladder.tracing.windows import slid
 
@@ -167,7 +167,7 @@ class _Reader:
         if weights and source.row is not None:
             own = self.rows[source.row]
             self.rows[source.row] = replace(own, parameters=own.parameters + self._parameters(call))
-        return after
+        return replace(after, row=source.row)
 
     def _reduce(self, call: Call, given: dict[str, Any], source: Value) -> Value:
         """A mean, maximum or the like. One over all positions is a global pooling, in one step or in two."""
@@ -175,12 +175,13 @@ class _Reader:
         places = {dim % rank for dim in ([dims] if isinstance(dims, int) else dims or range(rank))}
         after = moves.reduced(source, places, call.made[0].shape)
         positions, left = source.places, after.places
-        if left != positions and left != (1, 1):
+        if left != positions and left != (1, 1):  # some of the positions are left
             over = (1 if left[0] == positions[0] else positions[0], 1 if left[1] == positions[1] else positions[1])
             after = self._add(call, call.name, source, after, Window(over))
             self.begun = call, source
             return after
-        if left == positions and (rank, places) != (4, {2, 3}):
+        channels_too = any(factor.kind == CHANNEL for place in places for factor in source.layout[place])
+        if channels_too or (left == positions and (rank, places) != (4, {2, 3})):
             return self._add(call, call.name, source, after)
         if self._begun(call):
             source = self.begun[1]
@@ -221,7 +222,7 @@ class _Reader:
         flat = now == (prod(before),) != before
         if flat and source.row is not None and prod(before[1:]) == 1 and self.rows[source.row].operation.startswith("global"):
             self.rows[source.row] = replace(self.rows[source.row], output=now)
-        elif flat and call.name != "getitem" and (len(before) == 3 or min(before) > 1):
+        elif flat and call.name != "getitem" and (len(before) == 3 or min(before, default=1) > 1):
             return self._add(call, "flatten", source, after)
         return after
 
