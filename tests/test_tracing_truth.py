@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from hypothesis import given, reject, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from small_modules import Model, conv
 from torch import nn
@@ -282,6 +282,7 @@ def test_no_position_sees_more_than_the_table_says_and_one_sees_as_much(layers: 
             places = module(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64)).shape[2:]
     except RuntimeError:
         reject()  # a map smaller than a window
+    assume(max(places) < 200)
     said, found = sides(trace(module, (3, SIDE, SIDE))[-1].rf_out), seen(module)
     for most, one in zip(said, found, strict=True):
         assert one <= most
