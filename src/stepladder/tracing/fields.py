@@ -30,10 +30,9 @@ class Sight:
         """How many pixels apart neighbours are, on average."""
         return Fraction(self.jump, len(self.spans))
 
-    @property
-    def size(self) -> int:
-        """The most pixels that a position sees."""
-        return max(high - low + 1 for low, high in self.spans)
+    def size(self, places: int) -> int:
+        """The most pixels that one of so many positions sees."""
+        return max(high - low + 1 for low, high in self.spans[: max(places, 1)])
 
     def at(self, position: int) -> Pair:
         """The pixels that a position sees; one outside the map is in the padding."""
@@ -91,10 +90,11 @@ def union(views: Sequence[View], size: Pair) -> tuple[View, ...]:
     return tuple(joined.values())
 
 
-def widest(views: Sequence[View]) -> Seen:
-    """For a row: largest jump and widest field on each axis. Away from the borders that field holds the others."""
+def widest(views: Sequence[View], places: Pair) -> Seen:
+    """For a row, of a map of so many rows and columns: largest jump and widest field on each axis. Away from the borders
+    that field holds the others."""
     jumps = [number(max(abs(view[axis].pace) for view in views)) for axis in range(2)]
-    sizes = [max(view[axis].size for view in views) for axis in range(2)]
+    sizes = [max(view[axis].size(places[axis]) for view in views) for axis in range(2)]
     return Seen((jumps[0], jumps[1]), (sizes[0], sizes[1]))
 
 

@@ -15,7 +15,6 @@ from stepladder.spec import UserError
 from stepladder.spec.window import Window
 from stepladder.tracing import functions, moves, products
 from stepladder.tracing.call import BATCH, UNSCRIPTED, Call, Made, TraceError
-from stepladder.tracing.fields import widest
 from stepladder.tracing.functions import bound
 from stepladder.tracing.layout import CHANNEL, IMAGE, of_images, size_of, spatial
 from stepladder.tracing.values import START, Value, joined, largest
@@ -135,7 +134,7 @@ class _Reader:
         """The value after a layer that has a row."""
         after = after.settled()
         counts, shapes = (self._parameters(call), call.macs), (source.shape, after.shape)
-        self.rows.append(row(name, *shapes, window, counts, (widest(source.field), widest(after.field))))
+        self.rows.append(row(name, *shapes, window, counts, (source.seen(), after.seen())))
         return replace(after, row=len(self.rows) - 1)
 
     def _several(self, call: Call, name: str, source: Value, values: Sequence[Value]) -> list[Value]:

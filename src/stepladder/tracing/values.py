@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import gcd, prod
 
+from stepladder.anatomy import Seen
 from stepladder.spec import Shape, UserError
 from stepladder.spec.window import Pair
 from stepladder.tracing.fields import Sight, Taps, View, union, widest
@@ -90,6 +91,10 @@ class Value:
         single = len(dim) == 1 and dim[0].kind in (ROW, COLUMN) and positions(self.layout, dim[0].kind) == dim[0].size
         return dim[0].kind if single else None
 
+    def seen(self) -> Seen:
+        """What a row shows of its field."""
+        return widest(self.field, self.places)
+
     def map(self) -> Shape:
         """Channels, height and width."""
         return as_map(self.layout)
@@ -128,7 +133,7 @@ def spread(value: Value, places: Pair) -> list[View]:
 
 def largest(values: Sequence[Value]) -> Value:
     """The one that a join shows as its input: most numbers, then most positions, then the widest field."""
-    return max(values, key=lambda value: (prod(value.shape), prod(value.places), widest(value.field).size))
+    return max(values, key=lambda value: (prod(value.shape), prod(value.places), value.seen().size))
 
 
 START = Value((), ((Sight(), Sight()),))
