@@ -7,7 +7,7 @@ from hypothesis import example, given
 from torch import Tensor
 
 from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
-from stepladder.anatomy import Row, Size, anatomy, to_data
+from stepladder.anatomy import Jump, Row, Size, anatomy, to_data
 from stepladder.engine import plain
 from stepladder.ladders import mnist
 
@@ -106,9 +106,9 @@ def outputs(network: Network, images: Tensor) -> list[Tensor]:
         return [after.clone() for name, after in made if not name.startswith(("norm", "relu", "flatten"))]
 
 
-def both(size: Size | None) -> tuple[int, int]:
+def both(size: Size | Jump | None) -> tuple[int, int]:
     height, width = size if isinstance(size, tuple) else (size or 0, size or 0)
-    return height, width
+    return int(height), int(width)
 
 
 @given(networks(excitation=False))

@@ -30,7 +30,10 @@ HOMES = {
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"records.checkpoint", "records.folder", "lab.run", "train"},
-    "torch": {"augment", "engine", "engine.native", "engine.plain", "lab.run", "state", "streams", "tracing", "train"},
+    "torch": {
+        *("augment", "engine", "engine.native", "engine.plain", "lab.run", "state", "streams", "train"),
+        *("tracing", "tracing.call", "tracing.given", "tracing.recording", "tracing.rows"),
+    },
 }
 """The modules that know a foreign library. Numpy may be known by all but the spec."""
 

@@ -8,7 +8,7 @@ Receptive-field arithmetic as in Araujo, Norris and Sim, "Computing receptive fi
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from stepladder.spec import Join, Network, Shape, UserError
 from stepladder.spec.layers import Pointwise
@@ -16,6 +16,10 @@ from stepladder.spec.window import Pair, Window, pair
 
 Size = int | tuple[int, int]
 """One number, or (height, width) where they differ."""
+
+
+Jump = float | tuple[float, float]
+"""As Size, in pixels: a fraction where a map is larger than the image."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Row:
     stride: Size | None
     parameters: int
     macs: int
-    jump_in: Size
-    jump_out: Size
+    jump_in: Jump
+    jump_out: Jump
     rf_in: Size
     rf_out: Size
 
@@ -69,6 +73,13 @@ class Reach:
         return replace(self.through(Window(self.spread)), spread=(1, 1))
 
 
+class Seen(NamedTuple):
+    """What a row shows of a reach."""
+
+    jump: tuple[float, float]
+    size: Pair
+
+
 def union(reaches: Sequence[Reach], size: Pair) -> tuple[Reach, ...]:
     """What a position of a map of `size` (height, width) sees by all these ways: reaches of one jump become one.
 
@@ -96,12 +107,17 @@ def widest(reaches: Sequence[Reach]) -> Reach:
     return Reach(jump, low=(1, 1), high=size)
 
 
-def plain(size: Pair) -> Size:
+Number = TypeVar("Number", int, float)
+
+
+def plain(size: tuple[Number, Number]) -> Number | tuple[Number, Number]:
     """One number where height and width agree."""
     return size[0] if size[0] == size[1] else size
 
 
-def row(operation: str, before: Shape, after: Shape, window: Window | None, counts: Pair, reach: tuple[Reach, Reach]) -> Row:
+def row(
+    operation: str, before: Shape, after: Shape, window: Window | None, counts: Pair, reach: tuple[Reach | Seen, Reach | Seen]
+) -> Row:
     """A row from a layer's window, its `counts` (parameters, multiply-accumulates), and the reach before and after it."""
     parts = (window.kernel, window.padding, window.stride) if window else ()
     kernel, padding, stride = map(plain, parts) if window else (None, None, None)

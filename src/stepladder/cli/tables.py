@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stepladder.anatomy import Size, anatomy
+from stepladder.anatomy import Jump, Size, anatomy
 from stepladder.spec import Ladder, Step
 
 VERDICTS = ("target", "against its parent")
@@ -77,9 +77,9 @@ def put(table: Table) -> None:
     console.print(table, highlight=False)
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def _shape(shape: tuple[float, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _size(size: Size | None) -> str:
-    return "" if size is None else str(size) if isinstance(size, int) else _shape(size)
+def _size(size: Size | Jump | None) -> str:
+    return "" if size is None else _shape(size) if isinstance(size, tuple) else str(size)
