@@ -70,15 +70,26 @@ def test_a_compiled_function_runs_as_it_was_written() -> None:
     assert brief(trace(Model(lambda m, x: gated(m.conv(x)), conv=conv(1, 2)), (1, 6, 6))) == [("conv", (2, 6, 6), 18, 1, 3)]
 
 
+class Dense(nn.Module):
+    """Without a convolution, whose padding torch.jit does not always manage to type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(36, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(x.flatten(1))
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("wrap", [torch.jit.script, lambda module: nn.Sequential(nn.ReLU(), torch.jit.script(module))])
 def test_a_scripted_module_is_refused_and_stays_as_it_was(wrap: Callable[[nn.Module], nn.Module]) -> None:
-    module = wrap(Plain())
+    module = wrap(Dense())
     for part in module.modules():
         part.training = part is not module
     flags = [part.training for part in module.modules()]
     with pytest.raises(
-        TraceError, match=r"\(Plain\): is scripted, which cannot be read, expected the module that was given to torch\.jit$"
+        TraceError, match=r"\(Dense\): is scripted, which cannot be read, expected the module that was given to torch\.jit$"
     ):
         trace(module, (1, 28, 28))
     assert [part.training for part in module.modules()] == flags
