@@ -78,7 +78,8 @@ class Dense(nn.Module):
         self.last = nn.Linear(36, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(x.flatten(1))
+        found: Tensor = self.last(x.flatten(1))
+        return found
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
