@@ -83,7 +83,7 @@ def test_the_checkpoint_as_it_was_written_ends_in_the_same_bits(begun: Begun) ->
 
 
 @given(damage())
-@fuzzed(60)
+@fuzzed(25)
 def test_a_checkpoint_with_other_bytes_never_ends_in_other_weights(begun: Begun, damaged: Any) -> None:
     changed = damaged(begun.raw)
     begun.path.write_bytes(changed)
@@ -124,7 +124,7 @@ def other_arrays(drawn: st.DataObject, arrays: dict[str, Array]) -> dict[str, Ar
 
 
 @given(st.data())
-@fuzzed(60)
+@fuzzed(25)
 def test_a_checkpoint_that_somebody_sealed_anew_is_refused_where_it_does_not_fit(begun: Begun, drawn: st.DataObject) -> None:
     """Epochs that fit cannot be told apart (nor other values, nor other threads): they end in a run that holds together."""
     checkpoint = begun.checkpoint

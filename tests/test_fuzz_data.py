@@ -76,7 +76,7 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-@fuzzed(100)
+@fuzzed(50)
 @given(drawn=st.data())
 def test_archives_are_read_or_refused(tmp_path: Path, drawn: st.DataObject) -> None:
     names = drawn.draw(
@@ -100,7 +100,7 @@ def test_archives_are_read_or_refused(tmp_path: Path, drawn: st.DataObject) -> N
     reads_or_refuses(folder)
 
 
-@fuzzed(100)
+@fuzzed(50)
 @given(drawn=st.data())
 def test_tables_are_read_or_refused(tmp_path: Path, drawn: st.DataObject) -> None:
     folder = fresh(tmp_path / "data")
@@ -126,7 +126,7 @@ def test_tables_are_read_or_refused(tmp_path: Path, drawn: st.DataObject) -> Non
     reads_or_refuses(folder / name)
 
 
-@fuzzed(100)
+@fuzzed(50)
 @given(drawn=st.data())
 def test_idx_files_of_every_type_are_read_or_refused(tmp_path: Path, drawn: st.DataObject) -> None:
     folder = fresh(tmp_path / "data")

@@ -126,7 +126,7 @@ FILES = {
 }
 
 
-@fuzzed(40)
+@fuzzed(25)
 @given(
     layout=st.lists(st.tuples(st.lists(NAMES, max_size=3), st.sampled_from([*list(FILES)[:3] * 3, *FILES, "loop"])), max_size=6),
     size=st.sampled_from([None, None, (3, 4)]),
@@ -158,7 +158,7 @@ META = pickle.dumps({b"label_names": [str(k) for k in range(10)]}, 2)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-@fuzzed(40)
+@fuzzed(25)
 @given(drawn=st.data())
 def test_a_damaged_batch_is_read_or_refused(tmp_path: Path, drawn: st.DataObject, protocol: int) -> None:
     raw = batch(protocol)
@@ -205,7 +205,7 @@ def matlab(folder: Path, compressed: bool) -> bytes:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-@fuzzed(40)
+@fuzzed(25)
 @given(drawn=st.data())
 def test_a_damaged_matlab_file_is_read_or_refused(tmp_path: Path, drawn: st.DataObject, compressed: bool) -> None:
     raw = matlab(tmp_path, compressed)
@@ -223,7 +223,7 @@ def rows(compression: str) -> bytes:
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
-@fuzzed(40)
+@fuzzed(25)
 @given(drawn=st.data(), backwards=st.booleans())
 def test_damaged_parquet_is_read_or_refused(tmp_path: Path, drawn: st.DataObject, compression: str, backwards: bool) -> None:
     raw = rows(compression)

@@ -70,7 +70,7 @@ def damage(draw: st.DrawFn) -> Any:
 
 
 @given(st.sampled_from(FILES), damage())
-@fuzzed(300)
+@fuzzed(150)
 def test_a_run_with_other_bytes_is_set_aside_with_the_reason(
     setup: Setup, run: Path, whole: dict[str, bytes], name: str, change: Any
 ) -> None:
@@ -125,7 +125,7 @@ def written(record: dict[str, Any], sealed: bool = True) -> bytes:
 
 
 @given(st.data(), st.booleans())
-@fuzzed(150)
+@fuzzed(80)
 def test_a_record_that_says_anything_else_is_set_aside_or_fit_to_be_reported(
     setup: Setup, run: Path, whole: dict[str, bytes], drawn: st.DataObject, sealed: bool
 ) -> None:
