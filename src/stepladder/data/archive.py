@@ -35,8 +35,8 @@ def read(path: Path) -> Found | None:
     no images among those of a folder.
 
     The names of the arrays say what they are: x_train, y_train; train_images, train_labels; images, labels; data, target. An
-    array that is alone in its file is called as the file is, and its fellows lie beside it. Labels may be numbers, one-hot rows or words. Raises DataError for
-    arrays that are missing, damaged or do not fit one another, and for arrays of Python objects.
+    array that is alone in its file is called as the file is, and its fellows lie beside it. Labels may be numbers, one-hot rows or
+    words. Raises DataError for arrays that are missing, damaged or do not fit one another, and for arrays of Python objects.
     """
     there = [file for file in files(path) if file.suffix.lower() in (".npz", ".npy")]
     if not there:

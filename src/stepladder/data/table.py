@@ -38,8 +38,9 @@ def read(path: Path) -> Found | None:
     """The images of a CSV file, with those of the test and validation files beside it that are called alike, or those of a
     folder; None where no file has columns of pixels.
 
-    A header names the label column (label, class, target, y, or the only name without a digit); without one it is the first. Test files without labels are passed
-    over. Raises DataError for a cell that is no level, a row of another length, and a folder of several sets.
+    A header names the label column (label, class, target, y, or the only name without a digit); without one it is the first. Test
+    files without labels are passed over. Raises DataError for a cell that is no level, a row of another length, and a folder of
+    several sets.
     """
     with reading(path):
         is_file = path.is_file()
