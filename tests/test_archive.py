@@ -87,6 +87,18 @@ def test_a_folder_of_archives_with_nameless_arrays_is_read_by_their_file_names(t
     assert found.test.labels.tolist() == TEST_Y.tolist()
 
 
+def test_one_nameless_array_of_several_sets_stands_for_its_set(tmp_path: Path) -> None:
+    for kind, shift in (("k49", 1), ("kmnist", 0)):
+        for name, array in {"train-imgs": X, "train-labels": Y + shift, "test-imgs": TEST_X, "test-labels": TEST_Y}.items():
+            np.savez_compressed(tmp_path / f"{kind}-{name}.npz", array)
+    found = readable(tmp_path / "k49-train-imgs.npz")
+    assert found.train.labels.tolist() == (Y + 1).tolist()
+    assert found.test
+    np.save(tmp_path / "X_train.npy", X)
+    np.save(tmp_path / "y_train.npy", Y)
+    assert readable(tmp_path / "X_train.npy").train.labels.tolist() == Y.tolist()
+
+
 def test_a_folder_of_single_arrays_is_read(tmp_path: Path) -> None:
     np.save(tmp_path / "x_train.npy", X)
     np.save(tmp_path / "y_train.npy", Y)

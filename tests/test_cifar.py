@@ -147,9 +147,47 @@ def test_pixels_in_the_order_of_fortran_come_in_that_of_c(tmp_path: Path) -> Non
     check(read(batches(tmp_path, written)), "CIFAR-10 (Python batches)", TEN)
 
 
+def test_batches_of_python_2_may_be_text(tmp_path: Path) -> None:
+    def line(value: object) -> bytes:
+        match value:
+            case str():
+                return f"S{value!r}\n".encode()
+            case int():
+                return f"I{value}\n".encode()
+            case list():
+                return b"(l" + b"".join(line(each) + b"a" for each in value)
+        assert isinstance(value, np.ndarray)
+        kind = b"cnumpy\ndtype\n(S'u1'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb"
+        start = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I2\nI3072\nt"
+        return start + kind + b"I00\nS" + repr(value.tobytes())[1:].encode() + b"\ntb"
+
+    def written(batch: dict[str, Any]) -> bytes:
+        return b"(d" + b"".join(line(key) + line(value) + b"s" for key, value in batch.items()) + b"."
+
+    check(read(batches(tmp_path, written)), "CIFAR-10 (Python batches)", TEN)
+
+
 @pytest.mark.parametrize("make", [batches, binary, hundred, hundred_binary])
-def test_a_missing_file_is_named(tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    names = sorted(path.name for path in make(tmp_path).iterdir() if "coarse" not in path.name)
+def test_one_of_the_files_stands_for_its_folder(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    for file in make(tmp_path).iterdir():
+        found = read(file)
+        assert (found is None) == ("meta" in file.name or "names" in file.name)
+        assert found is None or len(found.train.labels) == 10
+
+
+@pytest.mark.parametrize(("make", "meta"), [(batches, "batches.meta"), (binary, "batches.meta.txt"), (hundred, "meta"),
+                                            (hundred_binary, "fine_label_names.txt")])  # fmt: skip
+def test_without_the_meta_file_classes_are_numbered(tmp_path: Path, make: Callable[[Path], Path], meta: str) -> None:
+    (make(tmp_path) / meta).unlink()
+    found = read(tmp_path)
+    assert found is not None
+    assert found.names is None
+    np.testing.assert_array_equal(found.train.images, IMAGES[:10])
+
+
+@pytest.mark.parametrize("make", [batches, binary, hundred, hundred_binary])
+def test_a_missing_batch_is_named(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    names = sorted(path.name for path in make(tmp_path).iterdir() if "meta" not in path.name and "names" not in path.name)
     for name in names:
         raw = (tmp_path / name).read_bytes()
         (tmp_path / name).unlink()
@@ -250,7 +288,7 @@ def reason(raw: bytes) -> str:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "damaged pickle: pickle exhausted before seeing STOP"),
+        (b"", "damaged pickle: Ran out of input"),
         (b"cos\nsystem\n(S'ls'\ntR.", "it wants to load os.system, expected arrays and plain containers only"),
         (b"\x80\x04\x8c\x05numpy\x8c\x0cndarray.dump\x93.", "it wants to load numpy.ndarray.dump, expected arrays and plain"),
         (b"(S'ls'\nios\nsystem\n.", "it wants to load os.system, expected arrays and plain containers only"),
@@ -307,6 +345,7 @@ def array_of(shape: bytes, data: bytes) -> bytes:
         (array_of(b"(\x8a\x08" + bytes(7) + b"\x10t", b"U\x01a"), "it holds 1 bytes for an array of 1152921504606846976 numbers"),
         (array_of(b"(J\xff\xff\xff\xfft", b"U\x01a"), "it holds 1 bytes for an array of -1 numbers of 1 bytes"),
         (b"K\x01r\xf0\xff\xff\xff.", "it counts 4,294,967,280 objects, more than it has bytes"),
+        (b"(lp99999999\n.", "it counts 99,999,999 objects, more than it has bytes"),
         (b"\x8e" + b"\xff" * 7 + b"\x0fabc.", "damaged pickle: "),
         (b"B\xff\xff\xff\x7fabc.", "damaged pickle: "),
         (b"](" + b"c_codecs\nencode\n(X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"q\x00Vlatin1\ntR" +

@@ -116,6 +116,29 @@ def test_a_test_folder_is_no_class(tmp_path: Path) -> None:
     assert refused(tmp_path) == f"{tmp_path}: found a folder test and none for training, expected one named train"
 
 
+def test_parts_may_be_words_of_names_and_lie_in_folders_called_alike(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"seg_{part}/seg_{part}/{name}/1.png" for part in ("train", "test") for name in ("sea", "street")))
+    picture(tmp_path / "seg_pred" / "seg_pred" / "1.png")
+    (tmp_path / "seg_train" / "notes.txt").touch()
+    read_ = found(tmp_path)
+    assert read_.names == ("sea", "street")
+    assert shown(read_.train) == [(1, 0), (2, 1)]
+    assert shown(read_.test) == [(3, 0), (4, 1)]
+    assert read_.remarks == (
+        "passed over folders beside seg_train: seg_pred",
+        f"passed over files that lie in no class folder: {Path('seg_train/notes.txt')}",
+    )
+    # Of a test part without classes there are no labels, wherever its pictures lie.
+    pictures(tmp_path / "b", "set train/a/1.png", "set train/b/1.png", "set test/set test/1.png")
+    assert found(tmp_path / "b").names == ("a", "b")
+    assert found(tmp_path / "b").test is None
+
+
+def test_a_class_may_have_the_word_of_a_part_in_its_name(tmp_path: Path) -> None:
+    pictures(tmp_path, "test tube/1.png", "freight train/1.png", "valid_coin/1.png", "freight train/more/2.png")
+    assert found(tmp_path).names == ("freight train", "test tube", "valid_coin")
+
+
 def test_trains_may_be_a_class(tmp_path: Path) -> None:
     assert found(pictures(tmp_path, "bus/1.png", "train/1.png")).names == ("bus", "train")
 

@@ -52,6 +52,15 @@ def test_the_label_is_found_by_the_header(tmp_path: Path, name: str) -> None:
     assert (found.kind, found.test, found.names, found.remarks) == ("CSV", None, None, ())
 
 
+@pytest.mark.parametrize("name", ["digit", "Letter", "emotion"])
+def test_of_other_names_the_only_one_without_a_number_is_the_labels(tmp_path: Path, name: str) -> None:
+    assert is_x(readable(write(tmp_path / "train.csv", labelled(), [name, *PIXELS])))
+    assert is_x(readable(write(tmp_path / "last.csv", labelled(last=True), [*PIXELS, name])))
+    (tmp_path / "two").mkdir()
+    write(tmp_path / "two" / "train.csv", [[0, *row] for row in labelled()], ["usage", name, *PIXELS])
+    assert read(tmp_path / "two") is None
+
+
 def test_the_label_may_be_the_last_column(tmp_path: Path) -> None:
     assert is_x(readable(write(tmp_path / "set.csv", labelled(last=True), [*PIXELS, "label"])))
 

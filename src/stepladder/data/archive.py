@@ -35,12 +35,14 @@ def read(path: Path) -> Found | None:
     no images among those of a folder.
 
     The names of the arrays say what they are: x_train, y_train; train_images, train_labels; images, labels; data, target. An
-    array that is alone in its file is called as the file is. Labels may be numbers, one-hot rows or words. Raises DataError for
-    arrays that are missing, damaged or do not fit one another, and for arrays of Python objects.
+    array that is alone in its file is called as the file is, and its fellows lie beside it. Labels may be numbers, one-hot rows or
+    words. Raises DataError for arrays that are missing, damaged or do not fit one another, and for arrays of Python objects.
     """
     there = [file for file in files(path) if file.suffix.lower() in (".npz", ".npy")]
     if not there:
         return None
+    if there == [path] and _is_one_array(path):
+        there = [file for file in files(path.parent) if file.suffix.lower() == path.suffix.lower() and _set(file) == _set(path)]
     named = [(where, name, reader) for file in there for where, name, reader in _named(file, len(there) > 1)]
     entries, others = [], []
     for where, name, reader in named:
@@ -64,6 +66,15 @@ def read(path: Path) -> Found | None:
     return found(_kind(entries), parts, remarks)
 
 
+def _is_one_array(file: Path) -> bool:
+    return bool(_meaning(file.stem)) and (file.suffix.lower() == ".npy" or list(arrays(file)) == [_ONLY_ARRAY])
+
+
+def _set(file: Path) -> list[str]:
+    """A file's name without the words that say which part and which role it has."""
+    return [word for word in _words(file.stem) if word not in PARTS and word not in _ROLES]
+
+
 def _named(file: Path, several: bool) -> Iterable[tuple[str, str, Reader]]:
     """The arrays of one file, by the names that they have among those of `several` files."""
     inside = arrays(file)
@@ -76,15 +87,20 @@ def _named(file: Path, several: bool) -> Iterable[tuple[str, str, Reader]]:
 
 def _meaning(name: str) -> tuple[str, str] | None:
     """The part and the role that an array's name tells; no word of a part is training's."""
-    words = list[str]()
-    for word in re.split(r"[^a-z0-9]+", name.lower()):
-        glued = _GLUED.fullmatch(word)  # xtrain, trainx
-        words += [piece for piece in glued.groups() if piece] if glued else [word]
+    words = _words(name)
     roles = {_ROLES[word] for word in words if word in _ROLES}
     parts = {PARTS[word] for word in words if word in PARTS}
     if len(roles) != 1 or len(parts) > 1 or "names" in words or "name" in words:
         return None
     return parts.pop() if parts else "training", roles.pop()
+
+
+def _words(name: str) -> list[str]:
+    words = list[str]()
+    for word in re.split(r"[^a-z0-9]+", name.lower()):
+        glued = _GLUED.fullmatch(word)  # xtrain, trainx
+        words += [piece for piece in glued.groups() if piece] if glued else [word]
+    return words
 
 
 def _one(path: Path, entries: Iterable[_Entry], part: str, role: str) -> _Entry | None:

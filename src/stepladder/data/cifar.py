@@ -40,21 +40,22 @@ _VERSIONS = (
 
 
 def read(path: Path) -> Found | None:
-    """What a folder of CIFAR's files holds, with the class names of its meta file; CIFAR-100 by its 100 fine labels. None where
-    no two of the files of a version are there.
+    """What a folder of CIFAR's files holds, by its path or that of one of them, with the class names of its meta file where that is
+    there; CIFAR-100 by its 100 fine labels. None where no two of the files of a version are there.
 
     Raises DataError, and nothing else: where one of the files is missing, cannot be read, is damaged or no batch of CIFAR. Of a
     Python batch only arrays and plain containers are read, and nothing that it names is run.
     """
     try:
+        folder = path.parent if path.is_file() else path
         for version in _VERSIONS:
-            names = (*version.train, version.test, version.meta)
-            held = [name for name in names if (path / name).is_file()]
-            if len(held) < 2:
+            batches = (*version.train, version.test)
+            held = [name for name in (*batches, version.meta) if (folder / name).is_file()]
+            if len(held) < 2 or (folder != path and path.name not in batches):
                 continue
-            if missing := [name for name in names if name not in held]:
-                raise DataError(f"{path / missing[0]}: file not found, expected it beside {held[0]} ({version.kind})")
-            return _read(path, version)
+            if missing := [name for name in batches if name not in held]:
+                raise DataError(f"{folder / missing[0]}: file not found, expected it beside {held[0]} ({version.kind})")
+            return _read(folder, version)
     except DataError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
@@ -65,7 +66,7 @@ def read(path: Path) -> Found | None:
 
 
 def _read(path: Path, version: _Version) -> Found:
-    names = _names(path / version.meta, version)
+    names = _names(path / version.meta, version) if (path / version.meta).is_file() else None
     train = _part([path / name for name in version.train], version)
     test = _part([path / version.test], version)
     return Found(version.kind, train, test, names=names)

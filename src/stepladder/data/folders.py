@@ -24,10 +24,10 @@ PARTS = {
     "valid": "validation",
     "validation": "validation",
 }
-"""What the names of folders, in lower case, say of the part in them."""
+"""What the names of folders, in lower case, say of the part in them; or a word of their names ("seg_train", "test set")."""
 
 MOST_CLASSES = 256
-_PASSED_OVER = ("__macosx", "thumbs.db", "desktop.ini")
+_PASSED_OVER = ("__macosx", "thumbs.db", "desktop.ini", "_ds_store")
 _SHOWN = 3
 
 
@@ -63,18 +63,13 @@ def _parts(path: Path, hidden: list[Path]) -> dict[str, _Folder] | None:
     """The folders of the parts by their names; None where this is another format."""
     if not path.is_dir():
         return None
-    named = dict[str, Path]()
     inside, files = _entries(path, hidden)
-    for folder in inside:
-        part = PARTS.get(folder.name.lower())
-        if part in named:
-            raise DataError(f"{path}: found {named[part].name} and {folder.name}, expected one folder for {part}")
-        if part:
-            named[part] = folder
-    found = {}
-    for part, folder in named.items():
-        inner, loose = _entries(folder, hidden)
-        found[part] = _Folder(folder, _classes(inner, hidden), loose)
+    named = _named_parts(path, [(PARTS.get(folder.name.lower()), folder) for folder in inside])
+    if not named:
+        worded = [(_worded_part(folder, hidden), folder) for folder in inside]
+        if any(part == "train" for part, _ in worded):
+            named = _named_parts(path, worded)
+    found = {part: _folder(folder, hidden) for part, folder in named.items()}
     if not any(map(_has_pictures, found.values())):
         # No parts, then; a folder of trains may be a class beside others, but one of test pictures is none.
         alone = _Folder(path, _classes(inside, hidden), files)
@@ -82,6 +77,33 @@ def _parts(path: Path, hidden: list[Path]) -> dict[str, _Folder] | None:
     if "train" not in found:
         raise DataError(f"{path}: found a folder {next(iter(named.values())).name} and none for training, expected one named train")
     return found
+
+
+def _named_parts(path: Path, folders: Sequence[tuple[str | None, Path]]) -> dict[str, Path]:
+    named = dict[str, Path]()
+    for part, folder in folders:
+        if part in named:
+            raise DataError(f"{path}: found {named[part].name} and {folder.name}, expected one folder for {part}")
+        if part:
+            named[part] = folder
+    return named
+
+
+def _worded_part(folder: Path, hidden: list[Path]) -> str | None:
+    """The part that a word of a folder's name tells; none of a class, whose pictures lie in it."""
+    parts = {PARTS[word] for word in re.split(r"[^a-z0-9]+", folder.name.lower()) if word in PARTS}
+    inner, loose = _entries(folder, hidden) if len(parts) == 1 else ([], [])
+    return parts.pop() if inner and not any(file.suffix.lower() in pictures.suffixes() for file in loose) else None
+
+
+def _folder(folder: Path, hidden: list[Path]) -> _Folder:
+    """The class folders of a part; those of the only folder within it where that is called alike, as archives are unpacked."""
+    inner, loose = _entries(folder, hidden)
+    if len(inner) == 1 and inner[0].name.lower() == folder.name.lower():
+        folder, beside = inner[0], loose
+        inner, loose = _entries(folder, hidden)
+        loose += beside
+    return _Folder(folder, _classes(inner, hidden), loose)
 
 
 def _classes(folders: Sequence[Path], hidden: list[Path]) -> dict[str, list[Path]]:
@@ -132,7 +154,8 @@ def _read(
 ) -> Found:
     names = _names(found["train"])
     remarks = [f"passed over what is hidden: {_some(path, hidden)}"] if hidden else []
-    if found["train"].path != path and (beside := [one for one in _entries(path, [])[0] if one.name.lower() not in PARTS]):
+    taken = [folder.path for folder in found.values()]
+    if beside := [one for one in _entries(path, [])[0] if not any(part.is_relative_to(one) or part == path for part in taken)]:
         remarks.append(f"passed over folders beside {found['train'].path.name}: {_some(path, beside)}")
     files, labels, counts = list[Path](), list[int](), dict[str, int]()
     for part in ("train", "test", "validation"):

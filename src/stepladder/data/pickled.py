@@ -2,7 +2,7 @@
 
 import pickle
 import pickletools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from math import prod
 from typing import Any, Literal
@@ -17,6 +17,7 @@ _ADMITTED = {
     "numpy._core.numeric": ("_frombuffer",),
     "_codecs": ("encode",),
 }
+_OPERATIONS = {operation.code: operation for operation in pickletools.opcodes}
 
 
 class Refused(Exception):
@@ -30,8 +31,8 @@ def unpickled(raw: bytes) -> object:
     afterwards. Raises Refused, and nothing else.
     """
     try:
-        for operation, argument, _ in pickletools.genops(raw):
-            if operation.name == "LONG_BINPUT" and argument and argument > len(raw):  # the unpickler makes room for as many
+        for name, argument in _operations(raw):
+            if name in ("PUT", "LONG_BINPUT") and argument > len(raw):  # the unpickler makes room for as many
                 raise Refused(f"it counts {argument:,} objects, more than it has bytes")
         return _plain(_Admitting(raw).load())
     except Refused:
@@ -40,6 +41,19 @@ def unpickled(raw: bytes) -> object:
         raise Refused("it claims more than memory holds") from None
     except Exception as error:  # an unpickler raises what it stumbles on: IndexError, KeyError, TypeError, ...
         raise Refused(f"damaged pickle: {error or type(error).__name__}") from None
+
+
+def _operations(raw: bytes) -> Iterator[tuple[str, Any]]:
+    """What a pickle does, step by step, each with its argument."""
+    stream = BytesIO(raw)
+    while code := stream.read(1):
+        operation = _OPERATIONS[code.decode("latin-1")]
+        if operation.name == "STRING":  # of Python 2's protocol 0, which pickletools takes for text in ASCII
+            yield operation.name, stream.readline()
+        else:
+            yield operation.name, operation.arg and operation.arg.reader(stream)
+        if operation.name == "STOP":
+            return
 
 
 class _Admitting(pickle.Unpickler):

@@ -15,7 +15,7 @@ from stepladder.data.files import files, opened, reading
 from stepladder.data.found import DataError, Found
 
 _LABELS = ("label", "labels", "class", "target", "y")
-_IDS = ("", "id", "imageid", "image_id", "index", "unnamed: 0")
+_IDS = ("", "id", "imageid", "image_id", "index", "unnamed: 0", "file", "filename", "path")
 """Columns that are neither pixels nor labels; an index that pandas wrote has no name."""
 _FEWEST_PIXELS = 4
 _LONGEST_HEADER = 1 << 24
@@ -38,8 +38,9 @@ def read(path: Path) -> Found | None:
     """The images of a CSV file, with those of the test and validation files beside it that are called alike, or those of a
     folder; None where no file has columns of pixels.
 
-    A header names the label column (label, class, target, y); without one it is the first. Test files without labels are passed
-    over. Raises DataError for a cell that is no level, a row of another length, and a folder of several sets.
+    A header names the label column (label, class, target, y, or the only name without a digit); without one it is the first. Test
+    files without labels are passed over. Raises DataError for a cell that is no level, a row of another length, and a folder of
+    several sets.
     """
     with reading(path):
         is_file = path.is_file()
@@ -137,6 +138,8 @@ def _layout(path: Path) -> _Layout | None:
     if numbered or 2 * lettered > len(names) or any(name in _LABELS for name in names):
         others = [place for place, name in enumerate(names) if name not in _IDS]
         labels = [place for place in others if names[place] in _LABELS]
+        if not labels and not square(len(others)):  # under another name, which unlike those of pixels has no number
+            labels = [place for place in others if not any(map(str.isdecimal, names[place]))]
         pixels = [place for place in others if place not in labels]
         if numbered and _without_header(len(others)) == 1:  # pandas numbers the columns of what has no names
             labels, pixels = pixels[:1], pixels[1:]
