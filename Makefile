@@ -24,10 +24,10 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
-# Rounds of 5,000 examples of every target, other ones each time, until the time is over or one fails.
+# Rounds of 500 examples of every target, other ones each time, until the time is over or one fails.
 fuzz: setup
 	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
-		STEPLADDER_FUZZ=5000 $(BIN)/python -m pytest -q -p no:cacheprovider --numprocesses auto --dist worksteal \
+		STEPLADDER_FUZZ=500 $(BIN)/python -m pytest -q -p no:cacheprovider --numprocesses auto --dist worksteal \
 			tests/test_fuzz_*.py $(ARGS) || exit 1; \
 	done
 

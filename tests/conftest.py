@@ -29,6 +29,7 @@ from stepladder import (
     SpecError,
     data,
 )
+from stepladder.engine import native
 from stepladder.spec import Join, Layer, Shape
 
 # The same examples every time, however slow and busy the machine is.
@@ -56,9 +57,18 @@ def in_process() -> Iterator[None]:
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Whatever ran in this process before: numbers of threads decide how torch rounds."""
+    _as_it_was()
+    yield
+    _as_it_was()
+
+
+def _as_it_was() -> None:
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(False)
+    native._own_threads = None
 
 
 def idx_bytes(array: NDArray[np.uint8]) -> bytes:

@@ -154,7 +154,8 @@ def _write(job: Job, history: list[Epoch], weights: bytes, answers: NDArray[np.i
         records.SCHEMA, job.ladder, step.id, step.title, job.seed, job.fingerprint, "diverged" if answers is None else "finished",
         step.network.parameters, step.recipe.epochs, history, None if answers is None else confusion.tolist(),
         hashlib.sha256(weights).hexdigest(), ENVIRONMENT, to_data(step.network), to_data(step.recipe), dataset.digest,
-        identity(job.setup.engine, job.setup.device), step.network.input, list(dataset.classes), Normalisation([0.13], [0.31]),
+        identity(job.setup.engine, job.setup.device), step.network.input, list(dataset.classes),
+        Normalisation(*map(list, job.setup.dataset().normalisation())),
         job.setup.source(dataset),
     )  # fmt: skip
     records.write(job.folder, record, weights, None if answers is None else np.eye(10, dtype=np.float32)[answers])

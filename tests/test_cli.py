@@ -246,7 +246,7 @@ def test_mistakes_are_refused_with_what_was_found_and_expected(folder: Path) -> 
     )
     assert "9 epochs, the budget allows 5" in refused(stepladder("run", "tiny.py", "--epochs", "9", folder=folder))
     assert "nowhere: no such file or folder" in refused(stepladder("run", "tiny.py", "--data", "nowhere", folder=folder))
-    assert "--seeds" in refused(stepladder("run", "tiny.py", "--seeds", "0", folder=folder))
+    assert "seeds is 0, expected a whole number from 1" in refused(stepladder("run", "tiny.py", "--seeds", "0", folder=folder))
     assert not list(folder.glob("runs/*/*/run.json"))
 
 

@@ -20,6 +20,7 @@ from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Spe
 from stepladder.data import DataError
 from stepladder.lab import Lab, Result
 from stepladder.records import Normalisation, RecordError
+from stepladder.records.record import encode
 from stepladder.spec import UserError
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -289,6 +290,16 @@ def test_a_run_that_contradicts_itself_is_named_and_the_others_are_reported(own:
     assert problem.startswith(f"set aside: {folder / '5' / 'run.json'}: it is the record of fingerprint")
     assert problem in str(result)
     assert result.evidence["plain"].seeds == (0, 1)
+
+
+def test_a_record_with_another_normalisation_than_its_images_is_set_aside(own: Lab) -> None:
+    """Though it was sealed anew: its network would be used on images made ready in another way."""
+    run = own.result(LADDER)["plain"].run(0)
+    (run.folder / "run.json").write_bytes(encode(replace(run.record, normalisation=Normalisation([0.5], [0.3]))))
+    result = own.result(LADDER)
+    (problem,) = result.problems
+    assert problem.startswith(f"set aside: {run.folder / 'run.json'}: its normalisation is [[0.5], [0.3]], expected [[")
+    assert result.evidence["plain"].seeds == (1,)
 
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ app = typer.Typer(
 LadderName = Annotated[
     str, typer.Argument(metavar="LADDER", help="A built-in ladder, or a Python file that ends in `ladder = ...`.")
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every step, instead of its own.")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of every step, instead of its own.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
 Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to this height and width.")]
 Channels = Annotated[int | None, typer.Option(help="Make pictures grey (1) or colour (3).")]
@@ -56,7 +56,7 @@ def _lab(
     ] = None,
     device: Annotated[str, typer.Option(help="Where it trains: cpu or cuda.")] = "cpu",
     holdout: Annotated[
-        int, typer.Option(min=0, help="Judge by so many training images, kept back from training, and leave the test set unread.")
+        int, typer.Option(help="Judge by so many training images, kept back from training, and leave the test set unread.")
     ] = 0,
 ) -> "Lab":
     """What every command that reads or makes runs is told."""
@@ -158,11 +158,11 @@ def root(
 def run(
     lab: "Lab",
     ladder: LadderName = "mnist",
-    seeds: Annotated[int, typer.Option(min=1, help="Train every step with seeds 0 to N-1.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Train every step with seeds 0 to N-1.")] = 1,
     steps: Annotated[str | None, typer.Option(help="Only these step ids, separated by commas.")] = None,
     epochs: Epochs = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; left out: one for each core.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one run; given alone: one run at a time.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; left out: one for each core.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of one run; given alone: one run at a time.")] = None,
     force: Force = False,
 ) -> None:
     """Train what is missing, then write the report. Interrupted at any moment, the same command goes on. Exits with 1 where a run
@@ -288,7 +288,7 @@ def predict(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILES...", help="Pictures, folders of pictures, CSV files of pixels.", readable=False)
     ],
-    seed: Annotated[int | None, typer.Option(min=0, help="Which run answers; left out: that of the lowest seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which run answers; left out: that of the lowest seed.")] = None,
     epochs: Epochs = None,
     resize: Annotated[bool, typer.Option("--resize", help="Resize pictures to the size that the network takes.")] = False,
     table: Annotated[Path | None, typer.Option("--csv", help="Write the answers there, as Kaggle takes them.")] = None,

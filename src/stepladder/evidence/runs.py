@@ -1,6 +1,7 @@
 """A ladder's records as the rest of this room takes them: the only file of it that reads the disk."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from stepladder import records
 from stepladder.data import Dataset
 from stepladder.job import Setup
-from stepladder.records import Record, RecordError
+from stepladder.records import Normalisation, Record, RecordError
 from stepladder.spec import Step
 
 
@@ -48,7 +49,7 @@ def _arm(step: Step, setup: Setup) -> Arm:
     for seed, copies in records.copies(setup.runs, fingerprint).items():
         for folder in copies:
             try:
-                record = _believed(folder, step, dataset)
+                record = _believed(folder, step, setup)
                 answered = records.verify(folder, record, dataset.test_labels)
                 # (Weights of runs that diverged may all be NaN.)
                 if answered is not None and (twin := ends.setdefault(record.weights_sha256, seed)) != seed:
@@ -64,13 +65,26 @@ def _arm(step: Step, setup: Setup) -> Arm:
     return Arm(found, answers, tuple(damaged), folders)
 
 
-def _believed(folder: Path, step: Step, dataset: Dataset) -> Record:
+@cache
+def _normalisation(dataset: Dataset) -> Normalisation:
+    """Mean and deviation of each channel, worked out once for all runs."""
+    mean, std = dataset.normalisation()
+    return Normalisation(list(mean), list(std))
+
+
+def _believed(folder: Path, step: Step, setup: Setup) -> Record:
     """The record of this folder; raises RecordError where it is not that of a run of this step on these images."""
-    record = records.read(folder)
+    record, dataset = records.read(folder), setup.dataset()
     asked = {"parameters": step.network.parameters, "epochs": step.recipe.epochs, "data_sha256": dataset.digest}
     for name, value in asked.items():
         if getattr(record, name) != value:
             raise RecordError(f"{folder / 'run.json'}: {name} is {getattr(record, name)}, expected {value} of step {step.id}")
+    if record.normalisation:
+        of_record, of_images = (np.array([found.mean, found.std]) for found in (record.normalisation, _normalisation(dataset)))
+        if of_record.shape != of_images.shape or not np.allclose(of_record, of_images, rtol=1e-9, atol=0):
+            raise RecordError(
+                f"{folder / 'run.json'}: its normalisation is {of_record.tolist()}, expected {of_images.tolist()} of these images"
+            )
     if record.confusion is not None and len(record.confusion) != step.network.classes:
         raise RecordError(
             f"{folder / 'run.json'}: its confusion matrix has {len(record.confusion)} classes, "

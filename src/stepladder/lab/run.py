@@ -64,6 +64,8 @@ class Run:
         import torch
 
         model = self.model()
+        if not len(images):
+            return np.empty((0, len(self.record.classes or ())), np.float32)
         with torch.inference_mode():
             logits = [model(self.prepare(images[first : first + BATCH])) for first in range(0, len(images), BATCH)]
             found: NDArray[np.float32] = torch.cat(logits).softmax(1).numpy()
