@@ -26,7 +26,7 @@ HOMES = {
     "matplotlib": {"lab.plot", "page.charts"},
     "PIL": {"data.describe", "data.pictures", "page.pictures"},
     "pyarrow": {"data.parquet"},
-    "scipy": {"data.svhn", "evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
+    "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"records.checkpoint", "records.folder", "lab.run", "train"},

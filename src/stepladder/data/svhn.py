@@ -2,8 +2,8 @@
 
 import stat
 import struct
-import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from stepladder.data.files import ALWAYS_ALLOWED, MOST_EXPANSION
 from stepladder.data.found import DataError, Found, Part
+from stepladder.data.matlab import COMPRESSED, array
 
 TRAIN, TEST, EXTRA = "train_32x32.mat", "test_32x32.mat", "extra_32x32.mat"
 
 _HEADER = 128
-_COMPRESSED = 15
 _CHUNK = 1 << 20
-_NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "single", "double")
 
 
 def read(path: Path) -> Found | None:
@@ -49,8 +48,7 @@ def _part(path: Path) -> Part:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise DataError(f"{path}: cannot be read: not a regular file")
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of variables that are not looked at
+        with path.open("rb") as file:
             return _read(path, file)
     except DataError:
         raise
@@ -60,28 +58,40 @@ def _part(path: Path) -> Part:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise DataError(f"{path}: cannot be read: not enough memory for what it claims") from None
-    except Exception as error:  # scipy's reader raises what it stumbles on: TypeError, KeyError, zlib.error, ...
-        raise DataError(f"{path}: damaged MATLAB file: {error or type(error).__name__}") from None
+    except (ValueError, zlib.error) as error:
+        raise DataError(f"{path}: damaged MATLAB file: {error}") from None
 
 
 def _read(path: Path, file: BinaryIO) -> Part:
-    from scipy.io import loadmat, whosmat  # here, since it takes a while and every worker imports the readers
-
     head = file.read(_HEADER)
     if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
         raise DataError(f"{path}: found a MATLAB file of version 7.3 (HDF5), expected version 5, which `save -v7` writes")
     if head[126:128] not in (b"IM", b"MI"):
         raise DataError(f"{path}: found no MATLAB file of version 5")
-    held = _expanded(path, file, "<" if head[126:128] == b"IM" else ">")
-    for name, kinds, what in (("X", ("uint8",), "images of uint8"), ("y", _NUMBERS, "labels as numbers")):
-        shapes = [(shape, kind) for found, shape, kind in whosmat(str(path)) if found == name]
-        if len(shapes) != 1 or shapes[0][1] not in kinds:
-            found = ", ".join(kind for _, kind in shapes) or "none"
-            raise DataError(f"{path}: found {found} under {name}, expected {what}")
-        if (claimed := int(np.prod(shapes[0][0], dtype=object))) > held:
-            raise DataError(f"{path}: claims {claimed:,} numbers under {name}, found {held:,} bytes in all")
-    variables = loadmat(str(path), variable_names=["X", "y"])
-    return _digits(path, variables["X"], variables["y"])
+    order = "<" if head[126:128] == b"IM" else ">"
+    _check_expanded(path, file, order)
+    found: dict[str, NDArray[Any] | None] = {}
+    for matrix in _matrices(file, order):
+        name, numbers = array(matrix, order)
+        if name in ("X", "y"):
+            found[name] = numbers
+    for name, what in (("X", "images of uint8"), ("y", "labels as numbers")):
+        if (numbers := found.get(name)) is None or (name == "X" and numbers.dtype != np.uint8):
+            there = numbers.dtype if numbers is not None else "something else" if name in found else "none"
+            raise DataError(f"{path}: found {there} under {name}, expected {what}")
+    pixels, labels = found["X"], found["y"]
+    assert pixels is not None
+    assert labels is not None
+    return _digits(path, pixels, labels)
+
+
+def _matrices(file: BinaryIO, order: str) -> Iterator[bytes]:
+    """The variables of a file whose size was checked, decompressed."""
+    file.seek(_HEADER)
+    while len(tag := file.read(8)) == 8:
+        kind, length = struct.unpack(f"{order}2I", tag)
+        body = file.read(length)
+        yield zlib.decompress(body) if kind == COMPRESSED else tag + body
 
 
 def _digits(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any]) -> Part:
@@ -101,8 +111,8 @@ def _digits(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any]) -> Part
     return Part(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), (numbers.astype(np.int64) % 10).astype(np.uint8))
 
 
-def _expanded(path: Path, file: BinaryIO, order: str) -> int:
-    """How many bytes the file has once it is decompressed, which is counted without keeping them."""
+def _check_expanded(path: Path, file: BinaryIO, order: str) -> None:
+    """Raise DataError where the file is cut, or would be too large once it is decompressed: counted without keeping it."""
     size = file.seek(0, 2)
     most, total, at = max(ALWAYS_ALLOWED, MOST_EXPANSION * size), 0, _HEADER
     while at + 8 <= size:
@@ -111,12 +121,11 @@ def _expanded(path: Path, file: BinaryIO, order: str) -> int:
         at += 8 + length
         if at > size:
             raise DataError(f"{path}: truncated: a variable is to end at byte {at:,}, found {size:,} bytes")
-        total += length + (_inflated(file, length, most) if kind == _COMPRESSED else 0)
+        total += length + (_inflated(file, length, most) if kind == COMPRESSED else 0)
         if total > most:
             raise DataError(
                 f"{path}: expands to more than {most:,} bytes, found {size:,}, expected no more than {MOST_EXPANSION} times as many"
             )
-    return total
 
 
 def _inflated(file: BinaryIO, length: int, most: int) -> int:
