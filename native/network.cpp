@@ -293,7 +293,8 @@ void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* su
         const float* in = enter(number, tile, scratch.in.data(), to, entered);
         operate(stage, stage.trained, in, out, y, to, statistics ? &scratch : nullptr);
         if (statistics && l.operation != Operation::convolution)
-            kernels_.statistics({l.out_channels, l.out_height, l.out_width, y, to}, out, scratch.first.data(), scratch.second.data());
+            kernels_.statistics({l.out_channels, l.out_height, l.out_width, y, to}, out, scratch.first.data(),
+                                scratch.second.data());
         y = to;
     }
     if (statistics) kernels_.flush(l.out_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
