@@ -84,7 +84,7 @@ def test_what_has_other_names_is_another_format(tmp_path: Path) -> None:
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "train_32x32.mat").mkdir()
-    assert refused(tmp_path) == f"{tmp_path / 'train_32x32.mat'}: cannot be read: not a regular file"
+    assert refused(tmp_path) == f"{tmp_path / 'train_32x32.mat'}: cannot be read: Is a directory"
 
 
 @pytest.mark.parametrize(

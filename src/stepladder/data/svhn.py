@@ -1,6 +1,5 @@
 """Reads SVHN's cropped digits (http://ufldl.stanford.edu/housenumbers): MATLAB files of images of 32 x 32."""
 
-import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.data.files import ALWAYS_ALLOWED, MOST_EXPANSION
+from stepladder.data.files import ALWAYS_ALLOWED, MOST_EXPANSION, opened
 from stepladder.data.found import DataError, Found, Part
 from stepladder.data.matlab import COMPRESSED, array
 
@@ -45,21 +44,13 @@ def read(path: Path) -> Found | None:
 
 
 def _part(path: Path) -> Part:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise DataError(f"{path}: cannot be read: not a regular file")
-        with path.open("rb") as file:
+    with opened(path) as file:
+        try:
             return _read(path, file)
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{path}: file not found") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except MemoryError:
-        raise DataError(f"{path}: cannot be read: not enough memory for what it claims") from None
-    except (ValueError, zlib.error) as error:
-        raise DataError(f"{path}: damaged MATLAB file: {error}") from None
+        except DataError:  # a ValueError itself
+            raise
+        except (ValueError, zlib.error) as error:
+            raise DataError(f"{path}: damaged MATLAB file: {error}") from None
 
 
 def _read(path: Path, file: BinaryIO) -> Part:
