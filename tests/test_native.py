@@ -41,7 +41,7 @@ def trains(network: Network, images: int) -> bool:
     return images > 1 or network.point_norm is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.data(), networks())
 def test_values_gradients_and_statistics_are_those_of_the_twin(data: st.DataObject, network: Network) -> None:
     images = data.draw(batches(network))
@@ -72,7 +72,7 @@ def whole_numbers(module: nn.Module, seed: int) -> nn.Module:
     return module
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.data(), networks(norms=False), st.integers(0, 9))
 def test_sums_of_whole_numbers_are_exact_and_ties_are_broken_as_in_torch(data: st.DataObject, network: Network, seed: int) -> None:
     images = data.draw(batches(network))

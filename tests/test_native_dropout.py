@@ -62,7 +62,7 @@ def masks(network: Network, images: int, share: float, seed: int) -> list[Masked
     ]
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(st.data(), networks(), st.sampled_from([0.02, 0.1, 0.5, 0.9]), st.integers(0, 99))
 def test_exactly_the_drawn_activations_are_dropped_forward_and_backward(
     data: st.DataObject, network: Network, share: float, seed: int

@@ -224,7 +224,7 @@ def assert_outcome(ladder: Ladder, checked: dict[str, Any]) -> None:
 def test_the_drawn_evidence_has_every_verdict() -> None:
     seen: set[str] = set()
 
-    @settings(max_examples=80, phases=[Phase.generate])
+    @settings(max_examples=60, phases=[Phase.generate])
     @given(climbs())
     def draw(climb: tuple[Ladder, dict[str, Arm]]) -> None:
         for found in gather(*climb, LABELS).values():
