@@ -86,15 +86,16 @@ def test_the_command_gives_data(source: Path) -> None:
     assert json.loads(done.stdout)["counts"] == {"train": [4, 4, 4], "test": [1, 2, 2]}
 
 
-def test_the_embedded_images_are_looked_at_without_a_path() -> None:
-    done = stepladder("data")
+def test_the_embedded_images_are_looked_at_without_a_path(tmp_path: Path) -> None:
+    done = stepladder("data", folder=tmp_path)
+    assert (tmp_path / "contact-sheet.png").exists()
     assert done.stdout.startswith("mnist: IDX files, images of 1 x 28 x 28 (channels x height x width), 10 classes\n")
     assert "0 of 10,000 test images are training images as well" in done.stdout
 
 
 def test_without_a_test_part_it_says_how_to_make_one(source: Path) -> None:
     np.savez(source / "own.npz", images=np.zeros((4, 5, 5), np.uint8), labels=np.array([0, 0, 1, 1]))
-    done = stepladder("data", str(source / "own.npz"))
+    done = stepladder("data", str(source / "own.npz"), folder=source)
     assert "It has no test part: `stepladder run LADDER --data ... --split 0.2` makes a fifth of the images one." in done.stdout
 
 
@@ -108,8 +109,8 @@ def test_without_a_test_part_it_says_how_to_make_one(source: Path) -> None:
         (["--channels", "2"], "channels is 2, expected 1 (grey) or 3 (colour)"),
     ],
 )
-def test_what_it_cannot_do_is_one_line(arguments: list[str], message: str) -> None:
-    done = stepladder("data", *arguments)
+def test_what_it_cannot_do_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = stepladder("data", *arguments, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"stepladder: {message}")
     assert done.stderr.count("\n") == 1

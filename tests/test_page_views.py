@@ -35,7 +35,7 @@ NOT_RUN = make_step(seeds=[], history={}, test_accuracy=None, held=None, target_
 
 def test_the_gallery_stops_at_sixty() -> None:
     missed = [{"index": index, "label": 0, "missed_by": 1, "answers": {}} for index in range(70)]
-    shown = views.gallery(missed, data.load().test_images, "0123456789")
+    shown = views.gallery(missed, data.load().test_images, "0123456789", ink=True)
     assert [image["index"] for image in shown] == list(range(60))
 
 

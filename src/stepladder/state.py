@@ -76,9 +76,7 @@ def averaged(state: State) -> tuple[list[Tensor], list[Tensor]]:
 
 def arrays(state: State) -> dict[str, Array]:
     """All tensors that decide how training goes on, by name."""
-    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
-    if state.average is not None:
-        tensors |= {f"average.{name}": tensor for name, tensor in state.average.state_dict().items()}
+    tensors = _of_models(state)
     for number, found in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in found.items()}
     return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
@@ -103,11 +101,16 @@ def restore(state: State, found: dict[str, Array]) -> None:
     state.optimizer.load_state_dict(values)
 
 
-def _kinds(state: State) -> dict[str, Kind]:
-    """Shape and type of each array that `arrays` gives after an epoch."""
+def _of_models(state: State) -> dict[str, Tensor]:
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     if state.average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in state.average.state_dict().items()}
+    return tensors
+
+
+def _kinds(state: State) -> dict[str, Kind]:
+    """Shape and type of each array that `arrays` gives after an epoch."""
+    tensors = _of_models(state)
     (group,) = state.optimizer.param_groups
     if isinstance(state.optimizer, torch.optim.AdamW):
         kept: tuple[str, ...] = ("step", "exp_avg", "exp_avg_sq")

@@ -261,22 +261,24 @@ def data(
     ] = None,
     size: Size = None,
     channels: Channels = None,
-    output: Annotated[Path | None, typer.Option(help="Where to write a contact sheet: a PNG of ten images a class.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where to write the contact sheet, ten images a class, as PNG.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print what a data set holds: the format, how many images of each class, and which test images are training images."""
+    """Print what a data set holds: the format, how many images of each class, and which test images are training images; and draw
+    ten images of each class (contact-sheet.png, unless --output names another file; with --json only where it does)."""
     from stepladder.cli import images
 
     found = images.found(path, _size(size), channels)
     told = images.describe(found)
+    if output is None and not as_json:
+        output = Path("contact-sheet.png")
     if output is not None:
         images.draw(found, output)
     if as_json:
         print(json.dumps(told, indent=1))
     else:
         images.show(path, told)
-        if output is not None:
-            print(f"wrote {output}")
+        print(f"wrote {output}")
 
 
 @app.command()

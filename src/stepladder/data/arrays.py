@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.data.found import DataError, Found, Part
+from stepladder.data.found import LONGEST_SIDE, MOST_CLASSES, DataError, Found, Part
 
-MOST_CLASSES = 256
-LONGEST_SIDE = 65_535
 CHANNELS = (1, 3)
 _AT_ONCE = 1 << 20
 

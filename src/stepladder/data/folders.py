@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.data import pictures
-from stepladder.data.found import DataError, Found, Part
+from stepladder.data.found import MOST_CLASSES, DataError, Found, Part
 
 PARTS = {
     "train": "train",
@@ -26,7 +26,6 @@ PARTS = {
 }
 """What the names of folders, in lower case, say of the part in them; or a word of their names ("seg_train", "test set")."""
 
-MOST_CLASSES = 256
 _PASSED_OVER = ("__macosx", "thumbs.db", "desktop.ini", "_ds_store")
 _SHOWN = 3
 

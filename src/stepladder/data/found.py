@@ -7,6 +7,10 @@ from numpy.typing import NDArray
 
 from stepladder.spec import UserError
 
+MOST_CLASSES = 256
+"""Labels are of eight bits."""
+LONGEST_SIDE = 65_535
+
 
 class DataError(UserError):
     """Images that cannot be used: the message names the file, what was found and what was expected."""

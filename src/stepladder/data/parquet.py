@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.data import pictures
-from stepladder.data.folders import MOST_CLASSES, PARTS
-from stepladder.data.found import DataError, Found, Part
+from stepladder.data.folders import PARTS
+from stepladder.data.found import MOST_CLASSES, DataError, Found, Part
 
 LABELS = ("label", "labels", "fine_label", "class", "target", "y")
 """What a column of labels is called, the first that there is; any other name where it is the only one of whole numbers."""

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from stepladder.data.found import DataError
+from stepladder.data.found import LONGEST_SIDE, DataError
 
 # Not all that Pillow opens: EPS would start Ghostscript, and formats without a mark of their own (TGA) claim what is damaged.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "TIFF", "WEBP")
-LONGEST_SIDE = 65_535
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

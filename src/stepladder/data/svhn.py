@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.data.files import ALWAYS_ALLOWED, MOST_EXPANSION, opened
-from stepladder.data.found import DataError, Found, Part
+from stepladder.data.found import LONGEST_SIDE, DataError, Found, Part
 from stepladder.data.matlab import COMPRESSED, array
 
 TRAIN, TEST, EXTRA = "train_32x32.mat", "test_32x32.mat", "extra_32x32.mat"
@@ -89,7 +89,7 @@ def _digits(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any]) -> Part
     """Images and labels of X (height, width, channels, n) and y (n, 1)."""
     if pixels.ndim == 3 and labels.size == 1:
         pixels = pixels[..., np.newaxis]  # MATLAB drops a last side of one
-    if pixels.ndim != 4 or pixels.shape[2] not in (1, 3) or not pixels.size or max(pixels.shape[:2]) > 65_535:
+    if pixels.ndim != 4 or pixels.shape[2] not in (1, 3) or not pixels.size or max(pixels.shape[:2]) > LONGEST_SIDE:
         shape = " x ".join(map(str, pixels.shape))
         raise DataError(f"{path}: found X of {shape}, expected height x width x 3 channels x images, at least one")
     if labels.size != pixels.shape[3]:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.data import emnist
-from stepladder.data.arrays import MOST_CLASSES, PARTS, Named, channels_first, found, levels, square
+from stepladder.data.arrays import PARTS, Named, channels_first, found, levels, square
 from stepladder.data.files import files, opened, reading
-from stepladder.data.found import DataError, Found
+from stepladder.data.found import MOST_CLASSES, DataError, Found
 
 _LABELS = ("label", "labels", "class", "target", "y")
 _IDS = ("", "id", "imageid", "image_id", "index", "unnamed: 0", "file", "filename", "path")

@@ -24,6 +24,7 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
     """The page for report.json's data; `images` are the test images (n, channels, height, width), into which `misclassified`
     points."""
     spans, budget, names = views.spans(found), found["budget"], found["data"]["classes"]
+    ink = views.is_ink(images)
     accuracies, effects = overview.accuracies(found), overview.effects(found)
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     return _environment().get_template("report.html").render(
@@ -46,7 +47,7 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
                 "change": step.change,
                 "charts": views.charts(data, budget["accuracy"], spans),
                 "confusion": views.confusion(data, names),
-                "gallery": views.gallery(data["misclassified"], images, names),
+                "gallery": views.gallery(data["misclassified"], images, names, ink=ink),
                 "layers": " · ".join(words.layers(step.network)),
             }
             for data, step, rail in zip(found["steps"], ladder.steps, rails(found["steps"]), strict=True)

@@ -103,9 +103,15 @@ def confusion(step: dict[str, Any], names: Sequence[str]) -> Confusion | None:
     return Confusion(names, rows, shares, worst, (names[int(label)], names[int(answer)], largest) if largest else None)
 
 
-def gallery(missed: Sequence[dict[str, Any]], images: NDArray[np.uint8], names: Sequence[str]) -> list[dict[str, Any]]:
+def is_ink(images: NDArray[np.uint8]) -> bool:
+    """Whether images are ink on black, as MNIST's are: grey, and black in more than half of their pixels."""
+    return images.shape[1] == 1 and 2 * int(np.count_nonzero(images)) < images.size
+
+
+def gallery(
+    missed: Sequence[dict[str, Any]], images: NDArray[np.uint8], names: Sequence[str], *, ink: bool
+) -> list[dict[str, Any]]:
     """The images most often missed, each with its picture, and label and answers by name."""
-    ink = images.shape[1] == 1 and len(images) > 0 and float(np.median(images)) == 0  # on black, as MNIST is
     return [
         image
         | {
