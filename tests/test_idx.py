@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from stepladder.data import DataError
-from stepladder.data.idx import TYPES, read_any, read_idx
+from stepladder.data.idx import TYPES, read_idx
 from stepladder.spec import UserError
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -29,7 +29,7 @@ IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 def test_an_array_comes_back_as_written(tmp_path: Path, array: NDArray[np.uint8], compressed: bool) -> None:
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(idx_bytes(array)) if compressed else idx_bytes(array))
-    found = read_idx(path, dimensions=3)
+    found = read_idx(path, 3)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, array, strict=True)
     assert found.flags.writeable  # torch.from_numpy warns otherwise
@@ -46,7 +46,7 @@ def test_an_array_comes_back_as_written(tmp_path: Path, array: NDArray[np.uint8]
         (idx_bytes(IMAGES) + b"\0", "longer than its header says: found 25 bytes of data, expected 24 (2 x 3 x 4)"),
         (idx_bytes(np.zeros(20, np.uint8)), "wrong magic number: found 0x00000801, expected 0x00000803"),
         (b"<html>", "wrong magic number: found 0x3c68746d, expected 0x00000803"),
-        (struct.pack(">4I", 0x0D03, 1, 1, 1) + bytes(4), "wrong magic number: found 0x00000d03, expected 0x00000803"),
+        (struct.pack(">4I", 0x0A03, 1, 1, 1) + bytes(4), "wrong magic number: found 0x00000a03, expected 0x00000803"),
     ],
 )
 @pytest.mark.parametrize("compressed", [False, True])
@@ -54,7 +54,7 @@ def test_a_malformed_file_is_refused(tmp_path: Path, raw: bytes, message: str, c
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(raw) if compressed else raw)
     with pytest.raises(DataError) as refused:
-        read_idx(path, dimensions=3)
+        read_idx(path, 3)
     assert str(refused.value) == f"{path}: {message}"
 
 
@@ -63,7 +63,7 @@ def test_a_gzip_stream_cut_short_is_refused_as_truncated(tmp_path: Path, kept: i
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(idx_bytes(IMAGES))[:kept])
     with pytest.raises(DataError) as refused:
-        read_idx(path, dimensions=3)
+        read_idx(path, 3)
     assert str(refused.value) == f"{path}: truncated: the gzip stream ends before its end marker"
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_gzip_stream_is_refused(tmp_path: Path, at: int, found: str) -
     path = tmp_path / "images.gz"
     path.write_bytes(raw)
     with pytest.raises(DataError) as refused:
-        read_idx(path, dimensions=3)
+        read_idx(path, 3)
     assert str(refused.value).startswith(f"{path}: damaged gzip stream: ")
     assert found in str(refused.value)
 
@@ -85,7 +85,7 @@ def test_what_follows_a_gzip_stream_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(idx_bytes(IMAGES)) + b"more")
     with pytest.raises(DataError, match=r"images\.gz: damaged gzip stream: "):
-        read_idx(path, dimensions=3)
+        read_idx(path, 3)
 
 
 # Headers that claim too much
@@ -102,7 +102,7 @@ def peak(path: Path, message: str) -> int:
     tracemalloc.start()
     try:
         with pytest.raises(DataError) as refused:
-            read_idx(path, dimensions=3)
+            read_idx(path, 3)
         assert str(refused.value) == f"{path}: {message}"
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -140,7 +140,7 @@ def test_images_that_shrink_a_thousandfold_are_read_up_to_64_mib(tmp_path: Path)
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(struct.pack(">4I", 0x0803, 64, 1024, 1024)) + gzipped(1 << 26))
     assert path.stat().st_size * 900 < 1 << 26
-    assert read_idx(path, dimensions=3).shape == (64, 1024, 1024)
+    assert read_idx(path, 3).shape == (64, 1024, 1024)
 
 
 @pytest.mark.parametrize("shape", [(2**32 - 1, 28, 28), (2**32 - 1,) * 3])
@@ -155,7 +155,7 @@ def test_a_shape_that_no_array_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images"
     path.write_bytes(struct.pack(">4I", 0x0803, 2**32 - 1, 0, 2**32 - 1))
     with pytest.raises(DataError) as refused:
-        read_idx(path, dimensions=3)
+        read_idx(path, 3)
     assert str(refused.value) == f"{path}: no array has the shape that its header claims (4294967295 x 0 x 4294967295)"
 
 
@@ -168,10 +168,10 @@ def test_images_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> None:
     code = """
 import pathlib, resource, sys
 from stepladder.data import DataError
-from stepladder.data.idx import TYPES, read_any, read_idx
+from stepladder.data.idx import TYPES, read_idx
 resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
 try:
-    read_idx(pathlib.Path(sys.argv[1]), dimensions=3)
+    read_idx(pathlib.Path(sys.argv[1]), 3)
 except DataError as error:
     print(error)
 """
@@ -188,7 +188,7 @@ def test_several_gzip_members_are_one_file(tmp_path: Path, cuts: list[int]) -> N
     raw, ends = idx_bytes(IMAGES), sorted(cuts)
     path = tmp_path / "images.gz"
     path.write_bytes(b"".join(gzip.compress(raw[a:b]) for a, b in pairwise([0, *ends, len(raw)])))
-    np.testing.assert_array_equal(read_idx(path, dimensions=3), IMAGES, strict=True)
+    np.testing.assert_array_equal(read_idx(path, 3), IMAGES, strict=True)
 
 
 @pytest.mark.parametrize("kept", [2, 12, -8, -1])
@@ -197,7 +197,7 @@ def test_a_member_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(raw[:30]) + gzip.compress(raw[30:])[:kept])
     with pytest.raises(DataError, match=r"truncated: the gzip stream ends before its end marker$"):
-        read_idx(path, dimensions=3)
+        read_idx(path, 3)
 
 
 # Other types of numbers
@@ -217,7 +217,7 @@ def test_every_type_and_number_of_dimensions_comes_back(
     array = (np.arange(24) * 5 - (100 if code in (0x09, 0x0B, 0x0C) else 0)).reshape(shape)
     raw = typed(code, array)
     (tmp_path / "file").write_bytes(gzip.compress(raw) if compressed else raw)
-    found = read_any(tmp_path / "file", len(shape))
+    found = read_idx(tmp_path / "file", len(shape))
     assert found.dtype.isnative
     assert found.dtype == np.dtype(TYPES[code]).newbyteorder("=")
     assert found.flags.writeable
@@ -227,22 +227,22 @@ def test_every_type_and_number_of_dimensions_comes_back(
 def test_one_of_several_numbers_of_dimensions_is_read_and_the_first_is_expected(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(idx_bytes(IMAGES))
-    assert read_any(path, 4, 3).shape == (2, 3, 4)
+    assert read_idx(path, 4, 3).shape == (2, 3, 4)
     with pytest.raises(DataError, match=r"wrong magic number: found 0x00000803, expected 0x00000802$"):
-        read_any(path, 2, 1)
+        read_idx(path, 2, 1)
 
 
 @pytest.mark.parametrize("magic", [0x0A03, 0x0F03, 0x010803, 0x0003])
 def test_a_type_that_there_is_not_is_refused(tmp_path: Path, magic: int) -> None:
     (tmp_path / "file").write_bytes(struct.pack(">4I", magic, 1, 1, 1) + bytes(8))
     with pytest.raises(DataError, match=f"wrong magic number: found {magic:#010x}, expected 0x00000803$"):
-        read_any(tmp_path / "file", 3)
+        read_idx(tmp_path / "file", 3)
 
 
 def test_the_length_is_that_of_the_type(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(typed(0x0C, IMAGES)[:-1])
     with pytest.raises(DataError) as refused:
-        read_any(tmp_path / "file", 3)
+        read_idx(tmp_path / "file", 3)
     assert str(refused.value) == (
         f"{tmp_path / 'file'}: truncated: found 95 bytes of data, expected 96 (2 x 3 x 4 numbers of 4 bytes)"
     )
@@ -253,13 +253,13 @@ def test_the_length_is_that_of_the_type(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
-        read_idx(tmp_path / "images", dimensions=3)
+        read_idx(tmp_path / "images", 3)
     assert str(refused.value) == f"{tmp_path / 'images'}: file not found"
 
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
-        read_idx(tmp_path, dimensions=3)
+        read_idx(tmp_path, 3)
     assert str(refused.value) == f"{tmp_path}: cannot be read: Is a directory"
 
 
@@ -267,19 +267,19 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "images")
     with pytest.raises(DataError) as refused:
-        read_idx(tmp_path / "images", dimensions=3)
+        read_idx(tmp_path / "images", 3)
     assert str(refused.value) == f"{tmp_path / 'images'}: cannot be read: not a regular file"
 
 
 @pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="this system has no devices among its files")
 def test_a_device_is_refused() -> None:
     with pytest.raises(DataError, match=f"^{os.devnull}: cannot be read: not a regular file$"):
-        read_idx(Path(os.devnull), dimensions=3)
+        read_idx(Path(os.devnull), 3)
 
 
 def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read: File name too long$"):
-        read_idx(tmp_path / ("x" * 300), dimensions=3)
+        read_idx(tmp_path / ("x" * 300), 3)
 
 
 def test_what_the_operating_system_refuses_while_reading_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ def test_what_the_operating_system_refuses_while_reading_is_told(tmp_path: Path,
 
     monkeypatch.setattr(Path, "open", refuse)  # a mode would not bind root
     with pytest.raises(DataError) as refused:
-        read_idx(path, dimensions=3)
+        read_idx(path, 3)
     assert str(refused.value) == f"{path}: cannot be read: Permission denied"
 
 

@@ -21,22 +21,14 @@ TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">
 """The third byte of a file and the type of number that it stands for."""
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array of unsigned bytes in an IDX file with this many dimensions.
+def read_idx(path: Path, *dimensions: int) -> NDArray[Any]:
+    """The array of an IDX file with one of these numbers of dimensions, of whichever type, in this machine's byte order; the
+    first, of unsigned bytes, is what an error expects.
 
     Raises DataError, and nothing else, for what cannot be read, a wrong magic number, and a length that is not what the header
     says. No more memory is taken than the header claims, and only where the file can hold as much.
     """
-    return _array(path, (0x0800 + dimensions,))
-
-
-def read_any(path: Path, *dimensions: int) -> NDArray[Any]:
-    """The array of an IDX file with one of these numbers of dimensions, of whichever type, in this machine's byte order; the
-    first is what an error expects. Raises DataError as `read_idx` does."""
-    return _array(path, [256 * kind + number for number in dimensions for kind in TYPES])
-
-
-def _array(path: Path, magics: tuple[int, ...] | list[int]) -> NDArray[Any]:
+    magics = [256 * kind + number for number in dimensions for kind in TYPES]
     with opened(path) as file:
         try:
             return _read(path, file, magics)
@@ -46,7 +38,7 @@ def _array(path: Path, magics: tuple[int, ...] | list[int]) -> NDArray[Any]:
             raise DataError(f"{path}: damaged gzip stream: {error}") from None
 
 
-def _read(path: Path, file: io.BufferedReader, magics: tuple[int, ...] | list[int]) -> NDArray[Any]:
+def _read(path: Path, file: io.BufferedReader, magics: list[int]) -> NDArray[Any]:
     held = size(file)
     packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)

@@ -9,7 +9,7 @@ from stepladder.data import emnist
 from stepladder.data.arrays import CHANNELS, PARTS, Named, found
 from stepladder.data.files import files, reading
 from stepladder.data.found import DataError, Found
-from stepladder.data.idx import read_any
+from stepladder.data.idx import read_idx
 
 _NAME = re.compile(
     r"(?P<set>.+[-_.])?(?P<part>train(?:ing)?|test|t10k|val(?:id(?:ation)?)?)[-_.](?P<role>images|labels)"
@@ -89,7 +89,7 @@ def _missing(there: Sequence[_File], part: str, role: str) -> _File:
 
 
 def _images(path: Path) -> Named:
-    array = read_any(path, *((4, 3) if "idx4" in path.name else (3, 4)))
+    array = read_idx(path, *((4, 3) if "idx4" in path.name else (3, 4)))
     if array.ndim == 3:
         array = array[:, None]
     elif array.shape[1] not in CHANNELS:
@@ -98,7 +98,7 @@ def _images(path: Path) -> Named:
 
 
 def _labels(path: Path) -> Named:
-    array = read_any(path, *((2, 1) if "idx2" in path.name else (1, 2)))
+    array = read_idx(path, *((2, 1) if "idx2" in path.name else (1, 2)))
     if array.ndim == 2 and array.shape[1] == _QMNIST_COLUMNS:  # the class, then who wrote it and where it lies in NIST's files
         array = array[:, 0]
     return Named(str(path), path.name, array)
