@@ -34,6 +34,29 @@ def _image(layer: object, shape: Shape) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
+# What several kinds have in common, as their methods.
+
+
+def _unchanged(layer: object, shape: Shape) -> Shape:
+    """The same shape."""
+    return shape
+
+
+def _untrained(layer: object, shape: Shape) -> int:
+    """None are trained."""
+    return 0
+
+
+def _unmultiplied(layer: object, before: Shape, after: Shape) -> int:
+    """No input is multiplied by a weight."""
+    return 0
+
+
+def _without_window(layer: object, shape: Shape) -> Window | None:
+    """None slides."""
+    return None
+
+
 @dataclass(frozen=True)
 class Conv:
     """A square convolution, then batch norm (unless `norm=None`), then ReLU (unless `activation=None`).
@@ -111,13 +134,8 @@ class MaxPool:
         channels, height, width = _image(self, shape)
         return (channels, *self.window(shape).places((height, width)))
 
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
+    parameters = _untrained
+    macs = _unmultiplied
 
     def window(self, shape: Shape) -> Window:
         """What slides over the image."""
@@ -148,13 +166,8 @@ class AvgPool:
         channels, height, width = _image(self, shape)
         return (channels, *self.window(shape).places((height, width)))
 
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
+    parameters = _untrained
+    macs = _unmultiplied
 
     def window(self, shape: Shape) -> Window:
         """What slides over the image."""
@@ -194,9 +207,7 @@ class BlurPool:
         channels, height, width = _image(self, shape)
         return (channels, *self.window(shape).places((height, width)))
 
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
+    parameters = _untrained
 
     def macs(self, before: Shape, after: Shape) -> int:
         """Multiplications of an input by a weight, for one image."""
@@ -217,13 +228,8 @@ class GlobalAvgPool:
         """Shape after this layer; raises SpecError where it does not fit."""
         return (_image(self, shape)[0],)
 
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
+    parameters = _untrained
+    macs = _unmultiplied
 
     def window(self, shape: Shape) -> Window:
         """One that covers the image."""
@@ -240,17 +246,9 @@ class Flatten:
         """Shape after this layer; raises SpecError where it does not fit."""
         return (prod(_image(self, shape)),)
 
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
-
-    def window(self, shape: Shape) -> Window | None:
-        """None slides."""
-        return None
+    parameters = _untrained
+    macs = _unmultiplied
+    window = _without_window
 
 
 @dataclass(frozen=True)
@@ -282,9 +280,7 @@ class Linear:
         """Multiplications of an input by a weight, for one image."""
         return prod(before) * prod(after)
 
-    def window(self, shape: Shape) -> Window | None:
-        """None slides."""
-        return None
+    window = _without_window
 
 
 @dataclass(frozen=True)
@@ -294,9 +290,7 @@ class BatchNorm:
 
     operation: ClassVar[str] = "batch norm"
 
-    def output(self, shape: Shape) -> Shape:
-        """The same shape."""
-        return shape
+    output = _unchanged
 
     def parameters(self, shape: Shape) -> int:
         """Scale and shift of each channel."""
@@ -306,9 +300,7 @@ class BatchNorm:
         """None are counted: with running statistics it is a part of the convolution before or after it."""
         return 0
 
-    def window(self, shape: Shape) -> Window | None:
-        """None slides."""
-        return None
+    window = _without_window
 
 
 @dataclass(frozen=True)
@@ -317,21 +309,10 @@ class ReLU:
 
     operation: ClassVar[str] = "relu"
 
-    def output(self, shape: Shape) -> Shape:
-        """The same shape."""
-        return shape
-
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
-
-    def window(self, shape: Shape) -> Window | None:
-        """None slides."""
-        return None
+    output = _unchanged
+    parameters = _untrained
+    macs = _unmultiplied
+    window = _without_window
 
 
 @dataclass(frozen=True)
@@ -346,21 +327,10 @@ class Dropout:
     def __post_init__(self) -> None:
         number(self, "share", 0, 1)
 
-    def output(self, shape: Shape) -> Shape:
-        """The same shape."""
-        return shape
-
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
-
-    def window(self, shape: Shape) -> Window | None:
-        """None slides."""
-        return None
+    output = _unchanged
+    parameters = _untrained
+    macs = _unmultiplied
+    window = _without_window
 
 
 @dataclass(frozen=True)
@@ -386,17 +356,9 @@ class Residual:
             raise SpecError(f"its input is {written(shape)}, expected the shape of what it is added to, {written(source)}")
         return shape
 
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
-
-    def window(self, shape: Shape) -> Window | None:
-        """None slides."""
-        return None
+    parameters = _untrained
+    macs = _unmultiplied
+    window = _without_window
 
 
 @dataclass(frozen=True)
@@ -426,17 +388,9 @@ class Excite:
             )
         return source
 
-    def parameters(self, shape: Shape) -> int:
-        """None are trained."""
-        return 0
-
-    def macs(self, before: Shape, after: Shape) -> int:
-        """No input is multiplied by a weight."""
-        return 0
-
-    def window(self, shape: Shape) -> Window | None:
-        """None slides."""
-        return None
+    parameters = _untrained
+    macs = _unmultiplied
+    window = _without_window
 
 
 Join = Residual | Excite
