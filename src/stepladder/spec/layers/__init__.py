@@ -1,0 +1,51 @@
+"""Layers as values: frozen, validated when made, of the standard library alone.
+
+A layer kind is a frozen dataclass in a file of this package, a member of `Layer` (of `Join`, if it has a second input), with
+
+- its fields, checked in `__post_init__`;
+- `output(shape)`, its shape after (a join's: `join(shape, source)`), SpecError where it does not fit;
+- `parameters(shape)` and `macs(before, after)`, its trained numbers and multiplications, and
+  `operation` and `window(shape)`, its name and sliding window: the row of every table is made of them.
+
+Beside it a kind takes its public name (`stepladder/__init__.py`), its torch module (`engine/plain.py`), and what the native
+engine makes of it (`engine/kernels.py`, which refuses what it has not met). All else goes by these: networks, receptive
+fields, tables, pages, records and their reading back.
+"""
+
+from stepladder.spec.layers.convolution import Conv, Linear
+from stepladder.spec.layers.joins import Excite, Residual
+from stepladder.spec.layers.pointwise import BatchNorm, Dropout, ReLU
+from stepladder.spec.layers.pooling import AvgPool, BlurPool, Flatten, GlobalAvgPool, MaxPool
+from stepladder.spec.layers.shape import Shape, written
+
+__all__ = [
+    "AvgPool", "BatchNorm", "BlurPool", "Conv", "Convolution", "Dropout", "Excite", "Flatten", "Following", "GlobalAvgPool", "Join",
+    "Layer", "Linear", "MaxPool", "Pointwise", "Pooling", "ReLU", "Residual", "Shape", "activated", "normed", "written",
+]  # fmt: skip
+
+Join = Residual | Excite
+"""Layers that have a second input: what entered an earlier layer."""
+
+Convolution = Conv
+"""Layers that may have a norm, and that dropout follows where they are activated."""
+
+Pooling = MaxPool | AvgPool | BlurPool
+"""Layers that belong to the convolution they follow: its dropout comes after them."""
+
+Pointwise = BatchNorm | ReLU | Dropout
+"""Layers after which every number depends on the one in its place alone (and a norm on its statistics)."""
+
+Following = BatchNorm | ReLU
+"""Layers that belong to the convolution or pooling they follow, likewise."""
+
+Layer = Conv | MaxPool | AvgPool | BlurPool | GlobalAvgPool | Flatten | Linear | Pointwise | Join
+
+
+def normed(layer: Layer) -> bool:
+    """Whether a layer has a batch norm, or is one."""
+    return isinstance(layer, BatchNorm) or (isinstance(layer, Conv) and layer.norm == "batch")
+
+
+def activated(layer: Layer) -> bool:
+    """Whether a layer makes a convolution's output an activation."""
+    return isinstance(layer, ReLU) or (isinstance(layer, Conv) and layer.activation is not None)
