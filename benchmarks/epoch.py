@@ -28,7 +28,7 @@ from stepladder import data, ladders, state
 from stepladder.anatomy import Row, anatomy
 from stepladder.engine import native, plain
 from stepladder.environment import cores, processor
-from stepladder.spec import Step
+from stepladder.steps import Step
 from stepladder.train import ENGINES, Images, Streams, fit, infer
 
 EPOCH = 60_000

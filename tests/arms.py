@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from stepladder.evidence import Arm
 from stepladder.records import SCHEMA, Epoch, Record
-from stepladder.spec import Step, to_data
+from stepladder.spec import to_data
+from stepladder.steps import Step
 
 IMAGES = 10_000
 LABELS: NDArray[np.uint8] = (np.arange(IMAGES) % 10).astype(np.uint8)

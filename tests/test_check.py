@@ -12,7 +12,7 @@ from recorded import record_run
 
 from stepladder import ladders
 from stepladder.job import Setup
-from stepladder.spec import Ladder
+from stepladder.steps import Ladder
 
 LADDER = """
 from stepladder import Affine, Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step

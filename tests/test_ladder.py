@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from stepladder import AdamW, Budget, Conv, Cosine, GlobalAvgPool, Ladder, Network, OneCycle, Recipe, SpecError, Step, ladders
-from stepladder.spec import Change, Layer, UserError
+from stepladder.spec import Layer, UserError
+from stepladder.steps import Change
 
 HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
 
@@ -246,8 +247,8 @@ def test_the_default_share_is_no_harder_with_more_seeds() -> None:
 
 def test_a_budget_names_what_a_step_has_too_much_of() -> None:
     step = ladders.load("mnist").step("A1")
-    assert Budget(10_000, 15, 0.994).exceeded(step) == []
-    assert Budget(9_000, 13, 0.994).exceeded(step) == [("parameters", 9_060, 9_000), ("epochs", 14, 13)]
+    assert step.exceeds(Budget(10_000, 15, 0.994)) == []
+    assert step.exceeds(Budget(9_000, 13, 0.994)) == [("parameters", 9_060, 9_000), ("epochs", 14, 13)]
 
 
 @pytest.mark.parametrize("field", ["parameters", "epochs", "hold"])

@@ -12,7 +12,8 @@ from stepladder.evidence import EffectVerdict, TargetVerdict
 from stepladder.page import overview, views, words
 from stepladder.page.charts import Curves, accuracy_chart, loss_chart
 from stepladder.page.tree import Rail, rails
-from stepladder.spec import AdamW, Affine, Change, Erasing, StepLR
+from stepladder.spec import AdamW, Affine, Erasing, StepLR
+from stepladder.steps import Change
 
 
 def make_step(**fields: Any) -> dict[str, Any]:

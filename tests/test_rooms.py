@@ -12,8 +12,8 @@ import stepladder
 
 ROOMS = (
     *("__main__", "cli", "lab", "report", "page", "analysis", "evidence"),
-    *("live", "sweep", "workers", "train", "state", "job", "engine", "augment", "data"),
-    *("tracing", "anatomy", "records", "environment", "streams", "ladders", "", "spec"),
+    *("live", "sweep", "workers", "train", "state", "job", "data", "records", "ladders", "", "steps"),
+    *("networks", "tracing", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
 

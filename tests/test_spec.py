@@ -34,7 +34,8 @@ from stepladder import (
 )
 from stepladder.data import MNIST_DIGEST
 from stepladder.records import fingerprint
-from stepladder.spec import Change, Layer, from_data, to_data
+from stepladder.spec import Layer, from_data, to_data
+from stepladder.steps import Change
 
 HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
 

@@ -10,13 +10,11 @@ from stepladder.spec import (
     Budget,
     Cosine,
     Erasing,
-    Ladder,
     LinearDecay,
     Network,
     OneCycle,
     Recipe,
     SpecError,
-    Step,
     StepLR,
     UserError,
 )
@@ -34,6 +32,7 @@ from stepladder.spec.layers import (
     ReLU,
     Residual,
 )
+from stepladder.steps import Ladder, Step
 
 if TYPE_CHECKING:
     from stepladder.data import DataError

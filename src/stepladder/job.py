@@ -8,7 +8,7 @@ from pathlib import Path
 from stepladder import data, engine, records
 from stepladder.data import AS_IS, DataError, Dataset, Reading
 from stepladder.records import Source
-from stepladder.spec import Step
+from stepladder.steps import Step
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ from stepladder.evidence import Arm, Effect, Evidence, Missed
 from stepladder.job import Setup
 from stepladder.page.markdown import markdown
 from stepladder.records import Record
-from stepladder.spec import Ladder, Step, to_data
+from stepladder.spec import to_data
+from stepladder.steps import Ladder, Step
 
 SCHEMA = 2
 LINE = 140

@@ -6,7 +6,8 @@ from stepladder.analysis import cells, sentences
 from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points, size
 from stepladder.analysis.suggestion import suggestion
 from stepladder.evidence import Evidence
-from stepladder.spec import Budget, Step
+from stepladder.spec import Budget
+from stepladder.steps import Step
 
 __all__ = ["analyse", "cells", "counted", "p_value", "percent", "percents", "point_range", "points", "size"]
 

@@ -7,7 +7,8 @@ from stepladder.analysis.cells import least
 from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points, rounded, size
 from stepladder.evidence import ALPHA, MARGIN, Cut, Effect, Estimate, Evidence, Late, McNemar, Share, Target
 from stepladder.evidence.paired import smallest_p
-from stepladder.spec import Budget, Recipe, Step
+from stepladder.spec import Budget, Recipe
+from stepladder.steps import Step
 
 LOWERING = ("dropout", "augmentation", "erasing")
 """Concepts that make training images harder than test images, so that the train accuracy is lower than the fit."""

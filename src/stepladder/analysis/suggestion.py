@@ -6,7 +6,8 @@ from stepladder.analysis.cells import PLANNED
 from stepladder.analysis.figures import counted, percent, size
 from stepladder.analysis.sentences import LOWERING
 from stepladder.evidence import MARGIN, Estimate, Evidence
-from stepladder.spec import Budget, OneCycle, Recipe, Step
+from stepladder.spec import Budget, OneCycle, Recipe
+from stepladder.steps import Step
 
 WIDER = 0.05
 """The share of the budget's parameters from which on those left over are worth a wider network."""
@@ -44,7 +45,7 @@ def _repairs(step: Step, budget: Budget, evidence: Evidence) -> Iterator[str]:
     effect, parent = evidence.effect, step.parent
     if effect and effect.verdict == "dead":
         yield "put the change right or take it out, as 0 weights differ"
-    if beyond := [f"{value:,} of {limit:,} {name}" for name, value, limit in budget.exceeded(step)]:
+    if beyond := [f"{value:,} of {limit:,} {name}" for name, value, limit in step.exceeds(budget)]:
         yield f"a step within the budget, as this one has {' and '.join(beyond)}"
     if evidence.target.verdict == "too few epochs to judge":
         yield f"at least {budget.hold} epochs, as {step.recipe.epochs} cannot show whether the target holds"

@@ -17,7 +17,8 @@ import typer
 
 from stepladder import __version__, ladders
 from stepladder.cli import tables
-from stepladder.spec import Ladder, Step, UserError
+from stepladder.spec import UserError
+from stepladder.steps import Ladder, Step
 
 if TYPE_CHECKING:
     from stepladder.lab import Lab, Result

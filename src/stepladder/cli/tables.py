@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stepladder.anatomy import Jump, Size, anatomy
-from stepladder.spec import Ladder, Step
+from stepladder.steps import Ladder, Step
 
 VERDICTS = ("target", "against its parent")
 """Columns that may take several lines."""

@@ -9,7 +9,7 @@ from stepladder.analysis import cells, counted, percent, percents, points
 from stepladder.analysis.sentences import against
 from stepladder.cli import tables
 from stepladder.evidence import Arm, Effect, Evidence, Failure, Outcome
-from stepladder.spec import Ladder, Step
+from stepladder.steps import Ladder, Step
 
 EXITS = {"reached": 0, "failed": 1, "undecided": 3}
 """The exit code of `check` for an outcome."""
@@ -86,7 +86,7 @@ def _failure(ladder: Ladder, gathered: Mapping[str, Evidence], failure: Failure)
     last, goal = f"step {step.id}, the last that is kept,", percent(ladder.budget.accuracy)
     match failure.fault:
         case "over budget":
-            beyond = [f"{value:,} {name}, the budget allows {limit:,}" for name, value, limit in ladder.budget.exceeded(step)]
+            beyond = [f"{value:,} {name}, the budget allows {limit:,}" for name, value, limit in step.exceeds(ladder.budget)]
             return f"step {step.id} is over budget: it has {', and '.join(beyond)}"
         case "dead":
             return f"step {step.id} is dead, it changes nothing: its weights are those of {step.parent.id if step.parent else ''}"

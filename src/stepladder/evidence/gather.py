@@ -14,7 +14,8 @@ from stepladder.evidence.estimates import Best, Estimate, Share, best, estimate,
 from stepladder.evidence.paired import mcnemar
 from stepladder.evidence.runs import Arm
 from stepladder.evidence.target import Target, beside, target
-from stepladder.spec import Budget, Ladder, Step
+from stepladder.spec import Budget
+from stepladder.steps import Ladder, Step
 
 
 @dataclass(frozen=True)

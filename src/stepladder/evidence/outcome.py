@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stepladder.evidence.gather import Evidence
-from stepladder.spec import Ladder
+from stepladder.steps import Ladder
 
 Status = Literal["reached", "failed", "undecided"]
 Fault = Literal["over budget", "dead", "missed", "accurate, not held", "diverged", "not run"]

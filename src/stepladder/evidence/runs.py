@@ -13,7 +13,7 @@ from stepladder import records
 from stepladder.data import Dataset
 from stepladder.job import Setup
 from stepladder.records import Normalisation, Record, RecordError
-from stepladder.spec import Step
+from stepladder.steps import Step
 
 
 class Arm(NamedTuple):

@@ -8,7 +8,8 @@ from scipy import stats
 
 from stepladder.evidence.effects import Effect
 from stepladder.evidence.estimates import CONFIDENCE, SAME, Estimate, Share
-from stepladder.spec import Budget, Step
+from stepladder.spec import Budget
+from stepladder.steps import Step
 
 TargetVerdict = Literal[
     "reached", "accurate, not held", "missed", "undecided", "one run: too few to judge", "too few epochs to judge", "over budget",
@@ -47,7 +48,7 @@ class Target:
 def target(step: Step, budget: Budget, test: Estimate | None, held: Share | None, images: int) -> Target:
     """The verdict on the last epochs `test` of the finished seeds and the share of all seeds that `held` (None without a
     record); `images` is the size of the test set."""
-    over = tuple(name for name, _, _ in budget.exceeded(step))
+    over = tuple(name for name, _, _ in step.exceeds(budget))
     if not held:
         return Target("not run", over=over)
     if over:

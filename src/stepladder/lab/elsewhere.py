@@ -11,7 +11,8 @@ from stepladder.analysis import counted
 from stepladder.data import Reading
 from stepladder.job import Setup
 from stepladder.records import Record
-from stepladder.spec import Ladder, to_data
+from stepladder.spec import to_data
+from stepladder.steps import Ladder
 
 
 def elsewhere(ladder: Ladder, setup: Setup) -> str:

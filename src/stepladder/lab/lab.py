@@ -12,7 +12,8 @@ from stepladder.job import Job, Setup
 from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
 from stepladder.records import RecordError
-from stepladder.spec import Ladder, SpecError, Step, UserError
+from stepladder.spec import SpecError, UserError
+from stepladder.steps import Ladder, Step
 from stepladder.sweep import Failure
 from stepladder.workers import Workers
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stepladder.evidence import MARGIN, Arm, Evidence
-from stepladder.spec import Ladder
+from stepladder.steps import Ladder
 
 
 class Plot(Figure):

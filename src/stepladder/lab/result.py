@@ -13,7 +13,8 @@ from stepladder.job import Setup
 from stepladder.lab.run import Run
 from stepladder.page.table import html_table, text_table
 from stepladder.records import Record
-from stepladder.spec import Ladder, Step, UserError
+from stepladder.spec import UserError
+from stepladder.steps import Ladder, Step
 from stepladder.sweep import Failure
 
 if TYPE_CHECKING:

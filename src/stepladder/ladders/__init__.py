@@ -5,7 +5,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from stepladder.spec import Ladder, SpecError, shown
+from stepladder.spec import SpecError, shown
+from stepladder.steps import Ladder
 
 _FOLDER = Path(__file__).parent
 

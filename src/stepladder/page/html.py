@@ -15,7 +15,7 @@ from stepladder import analysis
 from stepladder.evidence import MARGIN
 from stepladder.page import overview, views, words
 from stepladder.page.tree import rails
-from stepladder.spec import Ladder
+from stepladder.steps import Ladder
 
 TEMPLATES = Path(__file__).parent / "templates"
 

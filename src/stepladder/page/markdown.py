@@ -5,7 +5,7 @@ from typing import Any
 
 from stepladder.analysis import cells, counted, percent, percents, point_range, points
 from stepladder.page import words
-from stepladder.spec import Ladder, Step
+from stepladder.steps import Ladder, Step
 
 _HEADS = ("id", "step", "the one change", "parameters", "train %", "test %", "held", "target", "against parent")
 

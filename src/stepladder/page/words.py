@@ -7,7 +7,8 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from stepladder.analysis import cells, counted, p_value, percent, point_range, size
-from stepladder.spec import Affine, Change, Network, StepLR
+from stepladder.spec import Affine, Network, StepLR
+from stepladder.steps import Change
 
 
 class Part(NamedTuple):

@@ -12,7 +12,8 @@ from msgspec import Meta, MsgspecError
 from msgspec.json import Decoder
 from numpy.typing import NDArray
 
-from stepladder.spec import Step, UserError, to_data
+from stepladder.spec import UserError, to_data
+from stepladder.steps import Step
 
 SCHEMA: Final = 2
 """Of the records that are written. Those of schema 1 are read as well, and lack the fields that are None in them."""

@@ -6,8 +6,8 @@ from itertools import chain
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+from stepladder.spec.budget import Budget
 from stepladder.spec.check import SpecError, shown
-from stepladder.spec.ladder import Budget
 from stepladder.spec.layers import Layer
 from stepladder.spec.network import Network
 from stepladder.spec.recipe import KINDS, Recipe

@@ -1,48 +1,12 @@
-"""A budget, and the ladder that steps form under it."""
+"""The ladder that steps form under a budget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stepladder.spec.check import SpecError, sequence, share, shown, text, whole
-from stepladder.spec.network import MOST_PARAMETERS
-from stepladder.spec.step import SHORT, Row, Step, flat, no_folder, own, unflat
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a step may cost and must reach: at most `parameters` and `epochs`; `accuracy` (a fraction) on the test set
-    in every one of the last `hold` epochs, for a share of at least `held` of its seeds.
-
-    Were every seed asked to hold, more seeds would make the target harder: of steps whose seeds hold at a true rate of 0.97,
-    74 % would pass with 10 seeds and 22 % with 50. With 0.9 it is 97 % and 99.6 %; at a true rate of 0.7, 15 % and 0.1 %.
-    """
-
-    parameters: int
-    epochs: int
-    accuracy: float
-    hold: int = 5
-    held: float = 0.9
-
-    def __post_init__(self) -> None:
-        whole(self, "parameters", least=1, most=MOST_PARAMETERS)
-        for name in ("epochs", "hold"):
-            whole(self, name, least=1)
-        for name, example in (("accuracy", "0.994 is 99.4 %"), ("held", "0.9: nine of ten seeds")):
-            try:
-                object.__setattr__(self, name, share(self, name, getattr(self, name)))
-            except SpecError:
-                raise SpecError(
-                    f"Budget: {name} is {shown(getattr(self, name))}, expected a fraction above 0 and up to 1 ({example})"
-                ) from None
-
-    def exceeded(self, step: Step) -> list[tuple[str, int, int]]:
-        """What a step has more of than it may: the name, how many, and how many it may have."""
-        costs = [
-            ("parameters", step.network.parameters, self.parameters),
-            ("epochs", step.recipe.epochs, self.epochs),
-        ]
-        return [(name, value, limit) for name, value, limit in costs if value > limit]
+from stepladder.spec import Budget, SpecError
+from stepladder.spec.check import sequence, shown, text
+from stepladder.steps.step import SHORT, Row, Step, flat, no_folder, own, unflat
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +68,7 @@ class Ladder:
         return [
             f"step {step.id} has {value:,} {what}, the budget allows {limit:,}"
             for step in self.steps
-            for what, value, limit in self.budget.exceeded(step)
+            for what, value, limit in step.exceeds(self.budget)
         ]
 
     def with_epochs(self, epochs: int) -> "Ladder":

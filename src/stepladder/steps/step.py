@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from stepladder.spec.check import SpecError, one_of, shown, text
-from stepladder.spec.network import Network
-from stepladder.spec.recipe import Recipe
+from stepladder.spec import Budget, Network, Recipe, SpecError, shown
+from stepladder.spec.check import one_of, text
 
 CONCEPTS = ("network", *(concept.name for concept in fields(Recipe)))
 """What a step may change: the network, or one field of the recipe."""
@@ -140,6 +139,11 @@ class Step:
     def label(self) -> str:
         """The title, and that the step is not kept where it is not."""
         return self.title if self.kept else f"{self.title} (not kept)"
+
+    def exceeds(self, budget: Budget) -> list[tuple[str, int, int]]:
+        """What it has more of than a budget allows: the name, how many, and how many it may have."""
+        costs = [("parameters", self.network.parameters, budget.parameters), ("epochs", self.recipe.epochs, budget.epochs)]
+        return [(name, value, limit) for name, value, limit in costs if value > limit]
 
     @property
     def change(self) -> Change | None:

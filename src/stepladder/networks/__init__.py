@@ -1,0 +1,1 @@
+"""Networks: the layers of a list, or a torch module read."""
