@@ -103,7 +103,7 @@ def layers(step: Step, count: int) -> list[dict[str, Any]]:
     _, _, model = seconds(step, "native", 1, count)
     batches = -(-count // step.recipe.batch_size)
     rows = [row for row in anatomy(step.network) if row.operation != "flatten"]
-    taken = model._engine.take_seconds()  # type: ignore[union-attr, operator]
+    taken = model.run.engine.take_seconds()  # type: ignore[union-attr, operator]
     return [
         {
             "layer": row.operation,

@@ -43,7 +43,7 @@ def steps(network: Network, images: int, module: Native | None = None) -> list[O
     module = module or Native(network, 0.1, torch.Generator())
     module.load_state_dict(Native(network, 0.1, torch.Generator()).state_dict())
     prepare(module, 0)
-    module.generator.manual_seed(0)
+    module.run.generator.manual_seed(0)
     found = []
     for number in range(3):
         x = torch.randn(images, *network.input, generator=stream(number, "x"))
@@ -59,7 +59,7 @@ def build(network: Network, count: int = 1) -> Native:
     """A module that runs on so many threads."""
     with threads(count):
         module = Native(network, 0.1, torch.Generator())
-    assert module.threads == count
+    assert module.run.threads == count
     return module
 
 
@@ -105,10 +105,10 @@ def test_two_networks_may_run_at_once(count: int) -> None:
 def test_unless_it_is_said_otherwise_networks_run_on_as_many_threads_as_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_own_threads", None)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert Native(MIXED, 0.1, torch.Generator()).threads == 3
+    assert Native(MIXED, 0.1, torch.Generator()).run.threads == 3
     monkeypatch.undo()
     with threads(2):
-        assert Native(MIXED, 0.1, torch.Generator()).threads == 2
+        assert Native(MIXED, 0.1, torch.Generator()).run.threads == 2
         assert torch.get_num_threads() == 1
 
 

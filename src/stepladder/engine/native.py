@@ -8,8 +8,9 @@ for any number of threads.
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -76,6 +77,14 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> nn.Se
     return Native(network, dropout, generator)
 
 
+def lend(module: nn.Module, network: Network, names: Sequence[str], dropout: float, generator: torch.Generator) -> None:
+    """Make the forward of a module that of a network which computes the same, here, on the module's own tensors: `names` are
+    those of the tensors in the state dict of the network's plain module, in its order."""
+    state = plain.build(network, dropout, generator).state_dict()
+    slots = _slots(module, lower(network, dropout), dict(zip(state, names, strict=True)))
+    vars(module)["forward"] = partial(_Run(network, dropout, generator, slots), module)
+
+
 def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Images (n, channels, height, width), uint8, at the indices `chosen` (int64), through their maps (chosen, 2, 3) if any.
 
@@ -100,40 +109,53 @@ class Native(nn.Sequential):
 
     def __init__(self, network: Network, dropout: float, generator: torch.Generator) -> None:
         super().__init__(OrderedDict(plain.build(network, dropout, generator).named_children()))
-        self.network, self.dropout, self.generator = network, dropout, generator
-        self.threads = threads()
-        self.passes = 0
-        self.slots = _slots(self, lower(network))
-        self.places = _places(list(self.parameters()))
-        self._engine: Any = extension().Engine(_compiled(lower(network, dropout)), isa(), _workers(self.threads))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_engine": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy has an engine of its own."""
-        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._engine = extension().Engine(_compiled(lower(self.network, self.dropout)), isa(), _workers(self.threads))
+        self.run = _Run(network, dropout, generator, _slots(self, lower(network, dropout)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of a float32 batch (n, channels, height, width)."""
+        return self.run(self, x)
+
+
+class _Run:
+    """A network in the native engine, and where a module has its tensors."""
+
+    def __init__(self, network: Network, dropout: float, generator: torch.Generator, slots: "list[list[_Slot | None]]") -> None:
+        self.network, self.dropout, self.generator = network, dropout, generator
+        self.threads = threads()
+        self.passes = 0
+        self.slots = slots
+        self.trained = [slot for layer in slots for slot in layer if slot and slot.trained]
+        self.places = _places(self.trained)
+        self.engine: Any = self._compiled()
+
+    def _compiled(self) -> Any:
+        return extension().Engine(_compiled(lower(self.network, self.dropout)), isa(), _workers(self.threads))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has an engine of its own."""
+        self.__dict__.update(state)
+        self.engine = self._compiled()
+
+    def __call__(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Logits (n, classes) of a float32 batch (n, channels, height, width), by the tensors of the module."""
         _check("the batch", x, torch.float32, (None, *self.network.input))
         if not len(x):
             raise ValueError("the batch holds no images, expected at least one")
-        tensors = [tuple(_address(self, slot) for slot in layer) for layer in self.slots]
-        if not self.training and not torch.is_grad_enabled():
+        tensors = [tuple(_address(module, slot) for slot in layer) for layer in self.slots]
+        if not module.training and not torch.is_grad_enabled():
             logits = x.new_empty(len(x), self.network.classes)
-            self._engine.infer(x.data_ptr(), len(x), tensors, logits.data_ptr())
+            self.engine.infer(x.data_ptr(), len(x), tensors, logits.data_ptr())
             return logits
         key = 0
-        if self.training:
+        if module.training:
             self._check_statistics(len(x))
             key = int(torch.randint(2**62, (), generator=self.generator))
         self.passes += 1
-        children = (child for child in self._modules.values() if child is not None)
-        # As self.parameters(), which searches the whole tree: that is a percent of a batch.
-        parameters = [found for child in children for found in child._parameters.values() if found is not None]
-        found: Tensor = _Pass.apply(self, tensors, key, x, *parameters)  # type: ignore[no-untyped-call]
+        parameters = [_tensor(module, slot) for slot in self.trained]
+        found: Tensor = _Pass.apply(self, tensors, key, module.training, x, *parameters)  # type: ignore[no-untyped-call]
         return found
 
     def _check_statistics(self, images: int) -> None:
@@ -146,26 +168,27 @@ class _Pass(torch.autograd.Function):
     """Forward and backward of a whole network."""
 
     @staticmethod
-    def forward(ctx: Any, module: Native, tensors: list[Any], key: int, x: Tensor, *parameters: Tensor) -> Tensor:
-        logits = x.new_empty(len(x), module.network.classes)
-        module._engine.forward(x.data_ptr(), len(x), tensors, module.training, key, logits.data_ptr())
-        ctx.module, ctx.number, ctx.batch = module, module.passes, x.shape
+    def forward(ctx: Any, run: _Run, tensors: list[Any], key: int, training: bool, x: Tensor, *parameters: Tensor) -> Tensor:
+        logits = x.new_empty(len(x), run.network.classes)
+        run.engine.forward(x.data_ptr(), len(x), tensors, training, key, logits.data_ptr())
+        ctx.run, ctx.number, ctx.batch = run, run.passes, x.shape
         return logits
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.number != ctx.module.passes:
+        run = ctx.run
+        if ctx.number != run.passes:
             raise RuntimeError(
                 "the activations that this backward needs are gone: the native engine keeps those of the last forward pass, for "
                 'one backward. Call forward again, or choose engine="torch"'
             )
-        ctx.module.passes += 1  # the activations have become gradients: a second backward has nothing to go on
-        flat = gradient.new_empty(ctx.module.network.parameters)
-        x = gradient.new_empty(ctx.batch) if ctx.needs_input_grad[3] else None
+        run.passes += 1  # the activations have become gradients: a second backward has nothing to go on
+        flat = gradient.new_empty(run.network.parameters)
+        x = gradient.new_empty(ctx.batch) if ctx.needs_input_grad[4] else None
         gradient = gradient.contiguous()  # of a few numbers; its layout is autograd's choice, not the caller's
-        ctx.module._engine.backward(gradient.data_ptr(), flat.data_ptr(), 0 if x is None else x.data_ptr())
-        return None, None, None, x, *(flat.as_strided(*place) for place in ctx.module.places)
+        run.engine.backward(gradient.data_ptr(), flat.data_ptr(), 0 if x is None else x.data_ptr())
+        return None, None, None, None, x, *(flat.as_strided(*place) for place in run.places)
 
 
 def _compiled(found: list[Kernel]) -> list[Any]:
@@ -178,32 +201,38 @@ def _compiled(found: list[Kernel]) -> list[Any]:
     return layers
 
 
-def _places(parameters: list[nn.Parameter]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Where each parameter's gradient stands in that of all, one behind the other: its shape, its strides and its offset."""
-    offsets = accumulate([parameter.numel() for parameter in parameters], initial=0)
-    return [(tuple(found.shape), found.stride(), offset) for found, offset in zip(parameters, offsets, strict=False)]
-
-
 class _Slot(NamedTuple):
-    """A parameter or buffer that compiled code reads: the child that holds it, its name there, and what it must be."""
+    """A parameter or buffer that compiled code reads: the module that holds it, by the names of the parts on the way there, its
+    name there, what it must be, and whether it is trained."""
 
-    child: str
+    path: tuple[str, ...]
     name: str
     dtype: torch.dtype
     shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    trained: bool
+
+    def __str__(self) -> str:
+        return ".".join((*self.path, self.name))
 
 
-def _slots(module: nn.Sequential, found: list[Kernel]) -> list[list[_Slot | None]]:
-    """For each layer of the engine weight, bias, scale, shift, mean, variance and batches; None where it has none."""
+def _places(slots: list[_Slot]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
+    """Where each parameter's gradient stands in that of all, one behind the other: its shape, its strides and its offset."""
+    offsets = accumulate([prod(slot.shape) for slot in slots], initial=0)
+    return [(slot.shape, slot.strides, offset) for slot, offset in zip(slots, offsets, strict=False)]
+
+
+def _slots(module: nn.Module, found: list[Kernel], names: dict[str, str] | None = None) -> list[list[_Slot | None]]:
+    """For each layer of the engine weight, bias, scale, shift, mean, variance and batches; None where it has none. `names` are
+    those in the module of the tensors of the network's plain module; left out, the module is that."""
     count: dict[str, int] = {}
 
-    def slots(kind: str | None, *names: str) -> list[_Slot | None]:
+    def slots(kind: str | None, *tensors: str) -> list[_Slot | None]:
         if not kind:
-            return [None] * len(names)
+            return [None] * len(tensors)
         count[kind] = count.get(kind, 0) + 1
-        child = f"{kind}{count[kind]}"
-        tensors = ((name, getattr(module.get_submodule(child), name, None)) for name in names)
-        return [None if tensor is None else _Slot(child, name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors]
+        own = [f"{kind}{count[kind]}.{name}" for name in tensors]
+        return [_slot(module, name if names is None else names.get(name)) for name in own]
 
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     return [
@@ -212,17 +241,35 @@ def _slots(module: nn.Sequential, found: list[Kernel]) -> list[list[_Slot | None
     ]
 
 
-def _address(module: nn.Sequential, slot: _Slot | None) -> int:
-    """Where the tensor of a slot is now: it may have been replaced since the last pass. 0 for no slot."""
+def _slot(module: nn.Module, name: str | None) -> _Slot | None:
+    """The slot of a module's tensor of that name; None where it has none."""
+    if name is None:
+        return None
+    *path, last = name.split(".")
+    tensor = getattr(module.get_submodule(".".join(path)), last, None)
+    if tensor is None:
+        return None
+    return _Slot(tuple(path), last, tensor.dtype, tuple(tensor.shape), tensor.stride(), isinstance(tensor, nn.Parameter))
+
+
+def _tensor(module: nn.Module, slot: _Slot) -> Tensor:
+    """The tensor of a slot as it is now: it may have been replaced since the last pass."""
+    owner: nn.Module | None = module
+    for name in slot.path:  # as get_submodule, which splits names and searches attributes: that is a percent of a batch
+        owner = None if owner is None else owner._modules.get(name)
+    tensor = owner and owner._parameters.get(slot.name, owner._buffers.get(slot.name))
+    if tensor is None:
+        raise ValueError(f"{slot}: found none, expected a tensor of shape {slot.shape}")
+    return tensor
+
+
+def _address(module: nn.Module, slot: _Slot | None) -> int:
+    """Where the tensor of a slot is; 0 for no slot."""
     if slot is None:
         return 0
-    child = module._modules[slot.child]
-    assert child is not None
-    tensor = child._parameters.get(slot.name, child._buffers.get(slot.name))
-    if tensor is None:
-        raise ValueError(f"{slot.child}.{slot.name}: found none, expected a tensor of shape {slot.shape}")
+    tensor = _tensor(module, slot)
     if tensor.dtype is not slot.dtype or tensor.shape != slot.shape or not tensor.is_contiguous() or not tensor.is_cpu:
-        _check(f"{slot.child}.{slot.name}", tensor, slot.dtype, slot.shape)
+        _check(str(slot), tensor, slot.dtype, slot.shape)
     return tensor.data_ptr()
 
 

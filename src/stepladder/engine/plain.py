@@ -2,11 +2,13 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from math import prod
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from stepladder.augment import normalise, resample
 from stepladder.spec import Join, Layer, Network, Shape, UserError, layers
@@ -122,6 +124,21 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> Chain
         if dropout and network.drops_after(number):
             add("dropout", Dropout(dropout, generator))
     return Chain(modules, sources)
+
+
+def lend(module: nn.Module, network: Network, names: Sequence[str], dropout: float, generator: torch.Generator) -> None:
+    """Make the forward of a module that of a network which computes the same, on the module's own tensors: `names` are those of
+    the tensors in the state dict of the network's plain module, in its order."""
+    chain = build(network, dropout, generator)
+    vars(module)["forward"] = partial(_borrowing, chain, dict(zip(chain.state_dict(), names, strict=True)), module)
+
+
+def _borrowing(chain: Chain, names: dict[str, str], module: nn.Module, x: Tensor) -> Tensor:
+    """The forward of a chain on the tensors that a module has under other names."""
+    tensors = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    chain.train(module.training)
+    logits: Tensor = functional_call(chain, {own: tensors[name] for own, name in names.items()}, (x,))
+    return logits
 
 
 def use_threads(count: int) -> None:

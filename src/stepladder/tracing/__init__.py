@@ -8,12 +8,12 @@ and layers become rows (`rows`).
 from torch import nn
 
 from stepladder.anatomy import Row
-from stepladder.tracing.call import Call, Made, TraceError
+from stepladder.tracing.call import BATCH, Call, Made, TraceError
 from stepladder.tracing.given import unwrapped
-from stepladder.tracing.recording import calls
+from stepladder.tracing.recording import Recording, calls, record
 from stepladder.tracing.rows import read
 
-__all__ = ["Call", "Made", "TraceError", "calls", "trace"]
+__all__ = ["BATCH", "Call", "Made", "Recording", "TraceError", "calls", "record", "trace", "unwrapped"]
 
 
 def trace(module: nn.Module, input: tuple[int, int, int]) -> list[Row]:

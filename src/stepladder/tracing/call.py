@@ -29,7 +29,7 @@ class Call:
 
     Among the arguments, `Made` stands for what earlier calls made (the first of all is named "input" and made the images);
     parameters, buffers and constants are there themselves. `made` holds the shapes' tensors, on the meta device, of a batch
-    of 7; `macs` are the multiply-accumulates of one image, by torch's counter.
+    of 7; `macs` are the multiply-accumulates of one image, by torch's counter; `grad` says whether gradients go through it.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Call:
     module: nn.Module
     made: tuple[Tensor, ...]
     macs: int = 0
+    grad: bool = True
 
     @property
     def where(self) -> str:

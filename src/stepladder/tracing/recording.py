@@ -6,11 +6,11 @@ it does for real: `if`, `assert`, loops, lengths. What depends on the numbers ca
 
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,29 +27,68 @@ INSIDES = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._d
 CASTS = ("cpu", "cuda", "to", "type_as")
 
 
+class Recording(NamedTuple):
+    """A forward's calls, in their order, and what of it they do not show, a phrase each."""
+
+    calls: list[Call]
+    hidden: list[str]
+
+
 def calls(module: nn.Module, input: tuple[int, int, int]) -> list[Call]:
-    """The calls of a module that takes images of `input` (channels, height, width), in their order.
+    """The calls of a module that takes images of `input` (channels, height, width), in their order, in eval mode.
 
     Wrappers (`DataParallel`, `torch.compile`) are read through. The module stays as it is, and no random numbers are used
     up. Raises TraceError.
     """
+    return record(module, input).calls
+
+
+def record(module: nn.Module, input: tuple[int, int, int], *, training: bool = False) -> Recording:
+    """As `calls`, in either mode, with what stays hidden: gradients that a forward defines itself, and numbers that it counts
+    up from call to call."""
     if len(input) != 3 or any(type(side) is not int or side < 1 for side in input):
         raise TraceError(f"input is {input!r}, expected three whole numbers: channels, height, width")
     module = unwrapped(module)
     check(module)
-    with as_it_was(module), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
-        module.eval()
+    hidden = list[str]()
+    with as_it_was(module), torch.enable_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+        module.train(training)
         recorder = _Recorder(module, input)
         for path, part in module.named_modules():
             prepare(part)
             vars(part)["forward"] = partial(recorder.within, path, part, part.forward)
         try:
-            with recorder, eagerly():
+            before = _numbers(module)
+            with recorder, eagerly(), _noted_functions(hidden):
                 made = module(recorder.images)
+            hidden += [f"changes its {name} from call to call" for name, it in _numbers(module).items() if it != before.get(name)]
         except TraceError as error:
             raise error.with_traceback(None) from None  # without the insides of torch
         recorder.note("output", None, (made,), {}, ())
-    return recorder.calls
+    return Recording(recorder.calls, hidden)
+
+
+def _numbers(module: nn.Module) -> dict[str, Any]:
+    """What the parts of a module keep that is a number or text, by its path."""
+    kept = ((f"{path}.{name}".strip("."), it) for path, part in module.named_modules() for name, it in vars(part).items())
+    return {name: it for name, it in kept if isinstance(it, int | float | str)}
+
+
+@contextmanager
+def _noted_functions(found: list[str]) -> Iterator[None]:
+    """Notes the autograd functions that are applied: what they compute shows in calls, their gradients do not."""
+    function = torch.autograd.Function
+    original = vars(function)["apply"]
+
+    def apply(kind: type, *args: Any, **kwargs: Any) -> Any:
+        found.append(f"applies {kind.__name__}, an autograd function, whose gradient cannot be seen")
+        return original.__func__(kind, *args, **kwargs)
+
+    setattr(function, "apply", classmethod(apply))  # noqa: B010  # a method, to mypy
+    try:
+        yield
+    finally:
+        setattr(function, "apply", original)  # noqa: B010
 
 
 class _Recorder(TorchFunctionMode):
@@ -78,7 +117,7 @@ class _Recorder(TorchFunctionMode):
         """Adds a call."""
         path, module = self.stack[-1]
         args, kwargs = mapped(args, self._told), mapped(kwargs, self._told)
-        self.calls.append(Call(name, function, args, kwargs, path, module, made, macs))
+        self.calls.append(Call(name, function, args, kwargs, path, module, made, macs, torch.is_grad_enabled()))
         self.kept += made
         self.known |= {id(tensor): Made(len(self.calls) - 1, part) for part, tensor in enumerate(made)}
 
