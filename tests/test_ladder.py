@@ -86,7 +86,7 @@ def test_a_concept_may_make_another_void_and_bring_it_back(root: Step) -> None:
 def test_then_names_the_step_whose_value_is_refused(root: Step) -> None:
     with pytest.raises(SpecError, match=r"^step 'Wild': Recipe\(.*\): dropout is 2, expected a number from 0.0 to below 1.0$"):
         root.then("Wild", dropout=2)
-    with pytest.raises(SpecError, match=r"^step 'Wild': network is 5, expected a Network$"):
+    with pytest.raises(SpecError, match=r"^step 'Wild': network is 5, expected a Network, or what makes a torch.nn.Module$"):
         root.then("Wild", network=5)
 
 
@@ -156,7 +156,7 @@ def test_targets_and_notes_may_have_lines_and_any_script() -> None:
 def test_a_step_of_other_things_is_refused(root: Step) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"recipe": None}, "recipe is None, expected a Recipe"),
-        ({"network": [Conv(10)]}, r"network is \[Conv\(.*\], expected a Network"),
+        ({"network": [Conv(10)]}, r"network is \[Conv\(.*\], expected a Network, or what makes a torch.nn.Module"),
         ({"parent": "Plain"}, "parent is 'Plain', expected a Step or None"),
         ({"parent": True}, "parent is True, expected a Step or None"),
     ]

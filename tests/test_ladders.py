@@ -48,8 +48,8 @@ def test_a_file_that_defines_a_ladder_is_one(tmp_path: Path) -> None:
         ("raise SyntaxError('mine')", "SyntaxError: mine"),
         ("def again(): again()\nagain()", "RecursionError: maximum recursion depth exceeded"),
         ("class Mute(Exception):\n    def __str__(self): return 1 / 0\nraise Mute('it')", "Mute: Mute('it')"),
-        ("Conv(0)", "Conv(channels=0, kernel=3, stride=1, padding=0, groups=1, bias=False, norm='batch', activation='relu'): "
-         "channels is 0, expected a whole number of at least 1"),
+        ("Conv(0)", "Conv(channels=0, kernel=3, stride=1, padding=0, groups=1, bias=False, norm='batch', activation='relu', "
+         "dilation=1): channels is 0, expected a whole number of at least 1"),
         ("open('/nowhere/at/all')", "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/at/all'"),
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
     ],

@@ -23,7 +23,11 @@ class Other(Conv):
 @pytest.mark.parametrize(
     ("layer", "values", "message"),
     [
-        (Conv, {"channels": 0}, "groups=1, bias=False, norm='batch', activation='relu'): channels is 0, expected a whole number"),
+        (
+            Conv,
+            {"channels": 0},
+            "groups=1, bias=False, norm='batch', activation='relu', dilation=1): channels is 0, expected a whole",
+        ),
         (Conv, {"channels": 4.0}, "channels is 4.0, expected a whole number of at least 1"),
         (Conv, {"channels": True}, "channels is True, expected a whole number of at least 1"),
         (Conv, {"channels": 4, "kernel": 0}, "kernel is 0, expected a whole number of at least 1"),
@@ -64,7 +68,7 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
         ([Conv(4), MaxPool(27), *HEAD], "layer 2, MaxPool(kernel=27, stride=None, padding=0): its 27 x 27 window is larger than "
          "its input, 26 x 26 padded by 0"),
         ([Conv(4, kernel=31, padding=1), *HEAD], "layer 1, Conv(channels=4, kernel=31, stride=1, padding=1, groups=1, bias=False, "
-         "norm='batch', activation='relu'): its 31 x 31 window is larger than its input, 28 x 28 padded by 1"),
+         "norm='batch', activation='relu', dilation=1): its 31 x 31 window is larger than its input, 28 x 28 padded by 1"),
         ([Conv(4), Linear(10)], "layer 2, Linear(features=10, bias=True, activation=None): its input is 4 x 26 x 26, expected flat "
          "features: put GlobalAvgPool() or Flatten() before it"),
         ([GlobalAvgPool(), Conv(4)], "its input is flat (1 features), expected channels x height x width"),

@@ -78,6 +78,7 @@ def test_a_parameter_or_buffer_that_does_not_fit_is_named(
         (Conv(4, kernel=2), "odd kernels"),
         (Conv(4, stride=3), "strides of 1 and 2"),
         (Conv(4, kernel=3, padding=2), r"padding up to half the kernel \(1\)"),
+        (Conv(4, dilation=2), "a dilation of 1"),
         (Conv(4, groups=2), "1 group, or as many as input and output channels"),
         (Conv(8, groups=4), "1 group, or as many as input and output channels"),
         (MaxPool(3, stride=2), "windows do not overlap"),

@@ -19,6 +19,7 @@ ROOMS = (
 
 HOMES = {
     "typer": {"cli"},
+    "cloudpickle": {"networks.module"},
     "rich": {"cli.tables", "live.terminal"},
     "IPython": {"live.notebook"},
     "jinja2": {"page.html"},
@@ -32,6 +33,8 @@ HOMES = {
     "safetensors": {"records.checkpoint", "records.folder", "lab.run", "train"},
     "torch": {
         *("augment", "engine", "engine.native", "engine.plain", "lab.run", "state", "streams", "train"),
+        *("networks.building", "networks.compare", "networks.graph", "networks.identity", "networks.lowering"),
+        *("networks.operations", "networks.random", "networks.reading"),
         *("tracing", "tracing.call", "tracing.given", "tracing.recording", "tracing.rows"),
     },
 }

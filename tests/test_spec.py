@@ -3,7 +3,7 @@
 import copy
 import json
 import pickle
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 
 import pytest
 from conftest import networks
@@ -35,6 +35,7 @@ from stepladder import (
 from stepladder.data import MNIST_DIGEST
 from stepladder.records import fingerprint
 from stepladder.spec import Layer, from_data, to_data
+from stepladder.spec.layers.shape import later
 from stepladder.steps import Change
 
 HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
@@ -131,6 +132,24 @@ def test_data_of_a_step_holds_types_and_fields() -> None:
 def test_data_leaves_out_what_is_off() -> None:
     assert to_data(Conv(4, norm=None, activation=None)) == {"type": "Conv", "channels": 4, "kernel": 3, "stride": 1, "groups": 1}
     assert to_data(Recipe(momentum=0.0)).keys() == {"type", "epochs", "batch_size", "learning_rate"}
+
+
+def test_data_leaves_out_a_later_field_where_it_is_as_it_always_was() -> None:
+    assert to_data(Conv(4, dilation=1)) == to_data(Conv(4))
+    assert to_data(Conv(4, dilation=2)) == to_data(Conv(4)) | {"dilation": 2}
+    assert [from_data(to_data(Conv(4, dilation=apart))).dilation for apart in (1, 2)] == [1, 2]
+
+
+def test_a_later_field_may_be_zero_or_none() -> None:
+    @dataclass(frozen=True)
+    class Norm:
+        momentum: float | None = later(0.1)
+
+    assert [to_data(Norm(momentum)) for momentum in (0.1, 0.0, None)] == [
+        {"type": "Norm"},
+        {"type": "Norm", "momentum": 0},
+        {"type": "Norm", "momentum": None},
+    ]
 
 
 def test_data_of_a_recipe_of_every_concept() -> None:

@@ -106,8 +106,8 @@ def _limits(layer: Layer, before: Shape) -> str:
         case BlurPool():
             return "" if layer.stride <= 2 else "strides of 1 and 2"
         case MaxPool() | AvgPool():
-            padded = isinstance(layer, MaxPool) and layer.padding > 0
-            return "pooling whose windows do not overlap and are not padded" if layer.step != layer.kernel or padded else ""
+            simple = layer.step == layer.kernel and not layer.padding
+            return "" if simple else "pooling whose windows do not overlap and are not padded"
         case Linear() | Residual():
             return "" if layer.activation in ("relu", None) else "ReLU and no activation"
         case GlobalAvgPool() | Excite() | Flatten() | BatchNorm() | ReLU() | Dropout():
@@ -118,6 +118,8 @@ def _limits(layer: Layer, before: Shape) -> str:
 def _conv_limits(layer: Conv, in_channels: int) -> str:
     if layer.kernel % 2 == 0:
         return "odd kernels"
+    if layer.dilation > 1:
+        return "a dilation of 1"
     if layer.stride > 2:
         return "strides of 1 and 2"
     if layer.padding > layer.kernel // 2:

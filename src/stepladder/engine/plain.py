@@ -161,12 +161,13 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
         raise UserError(f"{layer}: no torch module is known for its norm or activation")
     relu = [("relu", nn.ReLU(inplace=True))] if activation else []
     if isinstance(layer, Conv):
-        conv = nn.Conv2d(before[0], layer.channels, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias)
+        window = (layer.kernel, layer.stride, layer.padding, layer.dilation)
+        conv = nn.Conv2d(before[0], layer.channels, *window, groups=layer.groups, bias=layer.bias)
         return [("conv", conv), *([("norm", nn.BatchNorm2d(layer.channels))] if norm else []), *relu]
     if isinstance(layer, MaxPool):
         return [("pool", nn.MaxPool2d(layer.kernel, layer.step, layer.padding))]
     if isinstance(layer, AvgPool):
-        return [("pool", nn.AvgPool2d(layer.kernel, layer.step))]
+        return [("pool", nn.AvgPool2d(layer.kernel, layer.step, layer.padding))]
     if isinstance(layer, BlurPool):
         return [("blur", Blur(before[0], layer.weights, layer.stride))]
     if isinstance(layer, BatchNorm):

@@ -1,1 +1,43 @@
-"""Networks: the layers of a list, or a torch module read."""
+"""Networks of both kinds: layers in a list, and torch modules, which are read into layers wherever those can say the same.
+
+Nothing here loads torch before a module is read or a network is built.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from stepladder.anatomy import Row, anatomy
+from stepladder.networks.module import Lowered, Module
+from stepladder.spec import Network
+
+__all__ = ["Lowered", "Module", "engine_for", "layers", "read", "rows"]
+
+
+def read(make: Callable[[], Any], input: tuple[int, int, int] = (1, 28, 28), *, cache: bool = True) -> Module:
+    """The module that `make`, a class or a function without arguments, builds, as a network on images of `input`
+    (channels, height, width).
+
+    Raises SpecError for what is none, for a forward that gives anything but one number a class, and for a module that cannot be
+    told from others: one that cannot be traced, or that is not the same when it is built twice. With `cache=False` such a
+    module is taken all the same.
+    """
+    from stepladder.networks.reading import read
+
+    return read(make, input, cache=cache)
+
+
+def rows(network: Network | Module) -> list[Row]:
+    """The layer table."""
+    return anatomy(network) if isinstance(network, Network) else list(network.rows)
+
+
+def layers(network: Network | Module) -> Network | None:
+    """The network in the layer language, where it can be written in that."""
+    if isinstance(network, Network):
+        return network
+    return network.lowered.network if network.lowered else None
+
+
+def engine_for(network: Network | Module, engine: str) -> str:
+    """The engine that trains a network where `engine` is asked for: "torch" for a module that layers cannot express."""
+    return engine if layers(network) else "torch"

@@ -24,12 +24,12 @@ _DEEPEST = 2
 def to_data(value: Any) -> Any:
     """A spec value as JSON-ready data: a dict with its type and its fields.
 
-    Fields that are off (None, False or 0) are left out, so a concept added to the language later, off unless
-    asked for, leaves the fingerprints of all earlier records as they are.
+    Fields that are off (None, False or 0, or what `later` says) are left out, so a concept added to the language later, off
+    unless asked for, leaves the fingerprints of all earlier records as they are. So are those that no comparison looks at.
     """
     if is_dataclass(value):
-        found = {field.name: to_data(getattr(value, field.name)) for field in fields(value)}
-        return {"type": type(value).__name__} | {name: data for name, data in found.items() if data or data == []}
+        found = {field.name: to_data(getattr(value, field.name)) for field in fields(value) if not _is_left_out(field, value)}
+        return {"type": type(value).__name__} | found
     if isinstance(value, list | tuple):
         return [to_data(item) for item in value]
     if isinstance(value, float) and value.is_integer():
@@ -69,8 +69,20 @@ def _field(data: Any, depth: int) -> Any:
     return _value(data, depth + 1) if isinstance(data, Mapping) else data
 
 
+def _is_left_out(field: Field[Any], owner: Any) -> bool:
+    """Whether a field is off, or makes no difference between two values."""
+    value = getattr(owner, field.name)
+    if not field.compare:
+        return True
+    if "off" in field.metadata:
+        return bool(value == field.metadata["off"])
+    return not value and not isinstance(value, list | tuple)
+
+
 def _off(kind: type, field: Field[Any]) -> Any:
-    """What a field that was left out is: None, False, 0 or nothing, as its type has it."""
+    """What a field that was left out is: what `later` says, or None, False, 0 or nothing, as its type has it."""
+    if "off" in field.metadata:
+        return field.metadata["off"]
     hint = get_type_hints(kind)[field.name]
     if NoneType in get_args(hint):
         return None

@@ -20,9 +20,9 @@ class Window:
     dilation: Pair = (1, 1)
 
     @staticmethod
-    def square(kernel: int, stride: int = 1, padding: int = 0) -> "Window":
+    def square(kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Window":
         """The same on both axes."""
-        return Window((kernel, kernel), (stride, stride), (padding, padding))
+        return Window((kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
 
     @staticmethod
     def adaptive(before: Pair, after: Pair) -> "Window":
@@ -37,8 +37,9 @@ class Window:
             (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for side, kernel, stride, padding, dilation in axes
         )
         if height < 1 or width < 1:
+            apart = f" whose taps are {self.dilation[0]} apart" if max(self.dilation) > 1 else ""
             raise SpecError(
-                f"its {self.kernel[0]} x {self.kernel[1]} window is larger than its input, {size[0]} x {size[1]} "
+                f"its {self.kernel[0]} x {self.kernel[1]} window{apart} is larger than its input, {size[0]} x {size[1]} "
                 f"padded by {self.padding[0]}"
             )
         return height, width

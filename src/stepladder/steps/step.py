@@ -1,11 +1,12 @@
 """Steps, which differ from their parent in exactly one concept."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from stepladder.networks import Module, layers, read
 from stepladder.spec import Budget, Network, Recipe, SpecError, shown
 from stepladder.spec.check import one_of, text
 
@@ -20,6 +21,9 @@ SHORT, LONG = 200, 10_000
 """Characters of a title or an id, and of a target or a note."""
 
 
+PLAIN = Recipe()
+
+
 class Change(NamedTuple):
     """The one concept in which a step differs from its parent."""
 
@@ -28,9 +32,13 @@ class Change(NamedTuple):
     new: Any
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Step:
     """A network and a recipe that differ from the parent's in exactly one concept.
+
+    `network` is a `Network`, or a class or a function without arguments that makes a `torch.nn.Module` on images of `input`
+    (channels, height, width; left out: the parent's, 1 x 28 x 28 where there is none). A module that cannot be told from others is
+    refused, unless it is given with `cache=False`: then its runs are of this session alone, and trained anew by the next one.
 
     `id` names the step in records and on the command line; left out, it is made from the title. `target` says what
     the step is to show, `note` is the author's own remark; both go into the report. A step that is not `kept` was tried and
@@ -40,26 +48,57 @@ class Step:
     """
 
     title: str
-    network: Network
-    recipe: Recipe = field(default_factory=Recipe)
-    target: str = ""
-    note: str = ""
-    id: str = ""
-    kept: bool = True
-    parent: "Step | None" = field(default=None, repr=False)
+    network: Network | Module
+    recipe: Recipe
+    target: str
+    note: str
+    id: str
+    kept: bool
+    parent: "Step | None" = field(repr=False)
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        title: str,
+        network: Network | Module | Callable[[], Any],
+        recipe: Recipe = PLAIN,
+        target: str = "",
+        note: str = "",
+        id: str = "",
+        kept: bool = True,
+        parent: "Step | None" = None,
+        *,
+        input: tuple[int, int, int] | None = None,
+        cache: bool = True,
+    ) -> None:
+        made = {"title": title, "recipe": recipe, "target": target, "note": note, "id": id, "kept": kept, "parent": parent}
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
         self._check_words()
-        for name, kind in (("network", Network), ("recipe", Recipe)):
-            if type(getattr(self, name)) is not kind:
-                found = shown(getattr(self, name))
-                raise SpecError(f"step {self.title!r}: {name} is {found}, expected a {kind.__name__}")
+        if type(self.recipe) is not Recipe:
+            raise SpecError(f"step {self.title!r}: recipe is {shown(self.recipe)}, expected a Recipe")
+        object.__setattr__(self, "network", self._read(network, input, cache))
         one_of(self, "kept", (True, False))
         self._check_trains()
         if self.parent is not None:
             if type(self.parent) is not Step:
                 raise SpecError(f"step {self.title!r}: parent is {shown(self.parent)}, expected a Step or None")
             self._check_change(self.parent)
+
+    def _read(self, network: Any, input: tuple[int, int, int] | None, cache: bool) -> Network | Module:
+        """The network that was given; raises SpecError where it is none."""
+        if type(network) in (Network, Module):
+            if input not in (None, network.input):
+                raise SpecError(f"step {self.title!r}: input is {shown(input)}, that of its network {network.input}")
+            return network  # type: ignore[no-any-return]
+        if not callable(network):
+            raise SpecError(
+                f"step {self.title!r}: network is {shown(network)}, expected a Network, or what makes a torch.nn.Module"
+            )
+        before = self.parent.network.input if isinstance(self.parent, Step) else (1, 28, 28)
+        try:
+            return read(network, before if input is None else input, cache=cache)
+        except SpecError as error:
+            raise SpecError(f"step {self.title!r}: {error}") from None
 
     def _check_words(self) -> None:
         """Set the id where there is none; raise SpecError for words that cannot be written or an id that is no folder's name."""
@@ -82,6 +121,18 @@ class Step:
             raise SpecError(
                 f"step {self.title!r}: batch_size is 1, expected at least 2: the norm of {layer} sees one value a channel"
             )
+        if self.recipe.dropout and isinstance(self.network, Module):
+            lowered = layers(self.network)
+            if lowered is None:
+                raise SpecError(
+                    f"step {self.title!r}: dropout is {self.recipe.dropout}, but module {self.network.name} has no place for it, as it "
+                    f"is not made of layers that are known ({self.network.reason}): put nn.Dropout into the module"
+                )
+            if not any(map(lowered.drops_after, range(len(lowered.layers)))):
+                raise SpecError(
+                    f"step {self.title!r}: dropout is {self.recipe.dropout}, but module {self.network.name} has no place for it: it "
+                    "follows activated convolutions, of which there are none"
+                )
 
     def _check_change(self, parent: "Step") -> None:
         """Raise SpecError unless exactly one concept differs from the parent's, and to some effect."""
@@ -115,7 +166,9 @@ class Step:
     def __reduce__(self) -> tuple[Any, ...]:
         return _step, flat([self])
 
-    def then(self, title: str, *, target: str = "", note: str = "", id: str = "", kept: bool = True, **concept: Any) -> "Step":
+    def then(
+        self, title: str, *, target: str = "", note: str = "", id: str = "", kept: bool = True, cache: bool = True, **concept: Any
+    ) -> "Step":
         """The step after this one: everything as here but the one concept given by keyword.
 
         Raises SpecError for two concepts, for none, for an unknown name, and for a value that changes nothing.
@@ -133,7 +186,7 @@ class Step:
             recipe = replace(self.recipe, **concept)
         except SpecError as error:
             raise SpecError(f"step {shown(title)}: {error}") from None
-        return Step(title, network, recipe, target=target, note=note, id=id, kept=kept, parent=self)
+        return Step(title, network, recipe, target=target, note=note, id=id, kept=kept, parent=self, cache=cache)
 
     @property
     def label(self) -> str:
@@ -157,7 +210,7 @@ def _differences(old: Step, new: Step) -> list[Change]:
     return [Change(name, before, after) for name, before, after in pairs if before != after]
 
 
-_Own = tuple[str, Network, Recipe, str, str, str, bool]
+_Own = tuple[str, Network | Module, Recipe, str, str, str, bool]
 
 
 def own(step: Step) -> _Own:

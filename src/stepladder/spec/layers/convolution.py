@@ -5,7 +5,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 from stepladder.spec.check import SpecError, one_of, whole
-from stepladder.spec.layers.shape import Shape, image_of, without_window, written
+from stepladder.spec.layers.shape import Shape, image_of, later, without_window, written
 from stepladder.spec.window import Window
 
 
@@ -13,7 +13,8 @@ from stepladder.spec.window import Window
 class Conv:
     """A square convolution, then batch norm (unless `norm=None`), then ReLU (unless `activation=None`).
 
-    `padding` is zeros on each side, `groups=channels` (of the input) makes it depthwise.
+    `padding` is zeros on each side. `groups` split the channels: each output sees the inputs of its own group, so
+    `groups=channels` (of the input) makes it depthwise. The taps of the kernel are `dilation` apart (Yu and Koltun 2016).
     """
 
     channels: int
@@ -24,11 +25,12 @@ class Conv:
     bias: bool = False
     norm: Literal["batch"] | None = "batch"
     activation: Literal["relu"] | None = "relu"
+    dilation: int = later(1)
 
     operation: ClassVar[str] = "conv"
 
     def __post_init__(self) -> None:
-        for field in ("channels", "kernel", "stride", "groups"):
+        for field in ("channels", "kernel", "stride", "groups", "dilation"):
             whole(self, field, least=1)
         whole(self, "padding", least=0)
         one_of(self, "bias", (True, False))
@@ -55,7 +57,7 @@ class Conv:
 
     def window(self, shape: Shape) -> Window:
         """What slides over the image."""
-        return Window.square(self.kernel, self.stride, self.padding)
+        return Window.square(self.kernel, self.stride, self.padding, self.dilation)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,12 @@ from stepladder.spec.layers.shape import Shape, image_of, unmultiplied, untraine
 from stepladder.spec.window import Window
 
 
+def _up_to_half(layer: object, kernel: int, padding: int) -> None:
+    """Raise SpecError for a padding of which a window could see nothing else."""
+    if padding > kernel // 2:
+        raise SpecError(f"{layer}: padding is at most half the kernel ({kernel // 2}), got {padding}")
+
+
 @dataclass(frozen=True)
 class MaxPool:
     """Max pooling over `kernel` x `kernel`; `stride=None` means the kernel's size."""
@@ -24,8 +30,7 @@ class MaxPool:
         whole(self, "padding", least=0)
         if self.stride is not None:
             whole(self, "stride", least=1)
-        if self.padding > self.kernel // 2:
-            raise SpecError(f"{self}: padding is at most half the kernel ({self.kernel // 2}), got {self.padding}")
+        _up_to_half(self, self.kernel, self.padding)
 
     @property
     def step(self) -> int:
@@ -47,17 +52,21 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class AvgPool:
-    """The mean over `kernel` x `kernel`; `stride=None` means the kernel's size (LeCun et al. 1998, without their weights)."""
+    """The mean over `kernel` x `kernel`, zeros of the `padding` included; `stride=None` means the kernel's size (LeCun et al.
+    1998, without their weights)."""
 
     kernel: int = 2
     stride: int | None = None
+    padding: int = 0
 
     operation: ClassVar[str] = "avgpool"
 
     def __post_init__(self) -> None:
         whole(self, "kernel", least=1)
+        whole(self, "padding", least=0)
         if self.stride is not None:
             whole(self, "stride", least=1)
+        _up_to_half(self, self.kernel, self.padding)
 
     @property
     def step(self) -> int:
@@ -74,7 +83,7 @@ class AvgPool:
 
     def window(self, shape: Shape) -> Window:
         """What slides over the image."""
-        return Window.square(self.kernel, self.step)
+        return Window.square(self.kernel, self.step, self.padding)
 
 
 @dataclass(frozen=True)

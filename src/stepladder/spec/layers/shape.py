@@ -1,10 +1,21 @@
 """Shapes, and what several kinds of layers have in common, as their methods."""
 
+from dataclasses import field
+from typing import TypeVar
+
 from stepladder.spec.check import SpecError
 from stepladder.spec.window import Window
 
 Shape = tuple[int, ...]
 """(channels, height, width) of an image, or (features,) once it is flat."""
+
+T = TypeVar("T")
+
+
+def later(off: T) -> T:
+    """A field that came to a kind later, and its value in all that is older, which data leave out (`spec/data.py`): the
+    fingerprints of earlier records stay as they are."""
+    return field(default=off, metadata={"off": off})
 
 
 def written(shape: Shape) -> str:
