@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from stepladder import data, engine, records
+from stepladder import data, engine, networks, records
 from stepladder.data import AS_IS, DataError, Dataset, Reading
 from stepladder.records import Source
 from stepladder.steps import Step
@@ -53,7 +53,11 @@ class Setup:
     def fingerprint(self, step: Step) -> str:
         """The hash of all that decides a step's numbers, but the seed; reads the data (once a process)."""
         digest = self.dataset(step.network.classes).digest
-        return records.fingerprint(step, digest, engine.identity(self.engine, self.device))
+        return records.fingerprint(step, digest, self.identity(step))
+
+    def identity(self, step: Step) -> str:
+        """That of the engine which trains a step."""
+        return engine.identity(networks.trainer(step.network, self.engine).engine, self.device)
 
     def source(self, dataset: Dataset) -> Source:
         """What the record of a run says of `dataset`."""

@@ -56,7 +56,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stepladder import anatomy, evidence
+from stepladder import anatomy, evidence, networks
 from stepladder.analysis import analyse
 from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, Evidence, Missed
@@ -179,7 +179,7 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "note": step.note,
         "kept": step.kept,
         "epochs": step.recipe.epochs,
-        **anatomy.to_data(anatomy.anatomy(step.network)),
+        **anatomy.to_data(networks.rows(step.network)),
         "n": len(found.seeds),
         "seeds": list(found.seeds),
         "diverged": list(found.diverged),

@@ -39,7 +39,7 @@ def begin(model: nn.Module, recipe: Recipe) -> State:
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer of a model; the loop sets its learning rate for every batch."""
     _leave_compiler_out()
-    parameters, rate, decay = list(model.parameters()), recipe.learning_rate, recipe.weight_decay
+    parameters, rate, decay = [it for it in model.parameters() if it.requires_grad], recipe.learning_rate, recipe.weight_decay
     match recipe.optimizer:
         case AdamW(beta1, beta2, epsilon):
             return torch.optim.AdamW(

@@ -13,14 +13,16 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import data, records, state
+from stepladder import data, networks, records, state
 from stepladder.augment import draw_boxes, draw_maps, erase
 from stepladder.data import DataError
-from stepladder.engine import MOST_THREADS, identity, native, plain
+from stepladder.engine import MOST_THREADS, native, plain
 from stepladder.environment import environment
 from stepladder.job import Job
+from stepladder.networks import Module
+from stepladder.networks.building import build
 from stepladder.records import Checkpoint, Epoch, Normalisation, Record, RecordError, Status
-from stepladder.spec import Recipe, to_data
+from stepladder.spec import Network, Recipe, to_data
 from stepladder.state import State
 from stepladder.streams import stream, stream_seed
 
@@ -64,18 +66,20 @@ def train(job: Job) -> Path:
     """
     dataset = job.setup.dataset(job.step.network.classes)
     data.check_fits(dataset, job.step.network.input)
-    if records.fingerprint(job.step, dataset.digest, identity(job.setup.engine, job.setup.device)) != job.fingerprint:
+    if records.fingerprint(job.step, dataset.digest, job.setup.identity(job.step)) != job.fingerprint:
         raise DataError(f"{job.setup.data}: the images have changed since this run was asked for")
     with records.lock(job.folder):
         folder = job.folder  # only now: another ladder may have begun this run under another name
         if not records.exists(folder):
-            _train(job, dataset, folder)
+            with torch.random.fork_rng(["cuda"] if job.setup.device == "cuda" else []):
+                _train(job, dataset, folder)
     return folder
 
 
 def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
     network, recipe, setup = job.step.network, job.step.recipe, job.setup
-    engine = ENGINES[setup.engine]
+    trainer = networks.trainer(network, setup.engine).engine
+    engine = ENGINES[trainer]
     records.clear_leftovers(folder)
     checkpoint = records.read_checkpoint(folder)
     threads = checkpoint.threads if checkpoint else setup.threads  # another number of threads would give other bits
@@ -85,10 +89,8 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
     torch.use_deterministic_algorithms(True)
 
     images = _images(dataset, engine, setup.device)
-    dropout = torch.Generator(setup.device)
-    model = engine.build(network, recipe.dropout, dropout)
-    plain.initialise(model, job.seed)
-    model.to(setup.device)
+    dropout = _dropout(network, setup.device)
+    model = build(network, engine, recipe.dropout, dropout, job.seed).to(setup.device)
     run = state.begin(model, recipe)
     history = _continue(run, checkpoint, recipe, images, folder) if checkpoint else []
 
@@ -119,17 +121,24 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
         confusion=confusion,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         environment=environment()
-        | {"threads": threads, "engine": setup.engine, "device": setup.device, "holdout": setup.reading.holdout},
+        | {"threads": threads, "engine": trainer, "device": setup.device, "holdout": setup.reading.holdout},
         network=to_data(network),
         recipe=to_data(recipe),
         data_sha256=dataset.digest,
-        engine=identity(setup.engine, setup.device),
+        engine=setup.identity(job.step),
         input=network.input,
         classes=list(dataset.classes),
         normalisation=Normalisation(list(images.mean), list(images.std)),
         data=job.setup.source(dataset),
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
+
+
+def _dropout(network: Network | Module, device: str) -> torch.Generator:
+    """What dropout is drawn from: a generator of the run's own; torch's global one for a module whose forward is its own."""
+    if networks.layers(network):
+        return torch.Generator(device)
+    return torch.default_generator if device == "cpu" else torch.cuda.default_generators[torch.cuda.current_device()]
 
 
 def _continue(run: State, checkpoint: Checkpoint, recipe: Recipe, images: Images, folder: Path) -> list[Epoch]:

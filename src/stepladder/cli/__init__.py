@@ -364,14 +364,15 @@ def _tell(result: "Result") -> int:
 
 
 def _step_data(step: Step) -> dict[str, object]:
-    from stepladder.anatomy import anatomy, to_data
+    from stepladder.anatomy import to_data
+    from stepladder.networks import rows
 
     return {
         "step": step.id,
         "title": step.title,
         "parent": step.parent.id if step.parent else None,
         "kept": step.kept,
-        **to_data(anatomy(step.network)),
+        **to_data(rows(step.network)),
     }
 
 

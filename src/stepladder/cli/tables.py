@@ -7,7 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stepladder.anatomy import Jump, Size, anatomy
+from stepladder.anatomy import Jump, Size
+from stepladder.networks import rows as layer_rows
 from stepladder.steps import Ladder, Step
 
 VERDICTS = ("target", "against its parent")
@@ -19,7 +20,7 @@ def layers(step: Step) -> None:
     table = new(f"{step.id}: {step.title}", ("#", "operation", "in", "out", "k", "p", "s"), left=2)
     for name in ("parameters", "MACs", "jump in", "out", "RF in", "out"):
         table.add_column(name, justify="right")
-    rows = anatomy(step.network)
+    rows = layer_rows(step.network)
     for number, row in enumerate(rows, start=1):
         table.add_row(
             str(number), row.operation, _shape(row.input), _shape(row.output),

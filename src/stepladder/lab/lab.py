@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
-from stepladder import engine, evidence, live, records, sweep
+from stepladder import engine, evidence, live, networks, records, sweep
 from stepladder.data import Dataset, Reading, check_fits
 from stepladder.environment import cores
 from stepladder.evidence import Effect
@@ -12,7 +12,7 @@ from stepladder.job import Job, Setup
 from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
 from stepladder.records import RecordError
-from stepladder.spec import SpecError, UserError
+from stepladder.spec import Network, SpecError, UserError
 from stepladder.steps import Ladder, Step
 from stepladder.sweep import Failure
 from stepladder.workers import Workers
@@ -162,7 +162,7 @@ class Lab:
     def _check(self, steps: Sequence[Step]) -> None:
         """Raise what would keep a worker from training these steps."""
         for step in steps:
-            if reason := engine.refusal(step.network, self.setup.engine):
+            if isinstance(step.network, Network) and (reason := engine.refusal(step.network, self.setup.engine)):
                 raise UserError(f"step {step.id}: {reason}")
             dataset = self.setup.dataset(step.network.classes)
             check_fits(dataset, step.network.input)

@@ -47,7 +47,7 @@ class StepResult:
             seed = min((record.seed for record in self.arm.finished), default=None)
         for record in self.arm.records:
             if record.seed == seed and type(seed) is int:
-                return Run(self.arm.folders[seed], record)
+                return Run(self.arm.folders[seed], record, self.step.network)
         if seed is None:
             raise UserError(f"step {self.step.id} has no finished run")
         there = ", ".join(str(record.seed) for record in self.arm.records) or "none"

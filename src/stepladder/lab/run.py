@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder import records
+from stepladder.networks import Module
 from stepladder.records import Epoch, Record, RecordError
-from stepladder.spec import SpecError, from_data
+from stepladder.spec import Network, SpecError, from_data
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,10 +21,11 @@ BATCH = 1_000
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run's `record` and the `folder` it lies in."""
+    """A run's `record` and the `folder` it lies in; the `network` of its step, without which a module cannot be built."""
 
     folder: Path
     record: Record
+    network: Network | Module | None = None
 
     @property
     def seed(self) -> int:
@@ -40,20 +42,27 @@ class Run:
         return records.read_logits(self.folder, self.record)
 
     def model(self) -> "nn.Module":
-        """The trained network as plain torch modules, in eval mode: float32 (n, channels, height, width), as `prepare` makes
-        them, to logits (n, classes).
+        """The trained network, in eval mode: float32 (n, channels, height, width), as `prepare` makes them, to logits
+        (n, classes). One of layers as plain torch modules, without the dropout it was trained with; a module as itself.
 
-        Without the dropout it was trained with. Raises RecordError where the weights are not those of the record.
+        Raises RecordError where the weights are not those of the record, SpecError for a module that is not what it was.
         """
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         from stepladder.engine import plain
+        from stepladder.networks.reading import built, check_unchanged
 
         raw = records.read_weights(self.folder, self.record)
+        if isinstance(self.network, Module):
+            check_unchanged(self.network)
         try:
-            model = plain.build(from_data(self.record.network), 0.0, torch.Generator())
+            model: nn.Module
+            if isinstance(self.network, Module):
+                model = built(self.network.make, 0)
+            else:
+                model = plain.build(from_data(self.record.network), 0.0, torch.Generator())
             model.load_state_dict(load(raw))
         except (SpecError, SafetensorError, RuntimeError) as error:
             raise RecordError(f"{self.folder}: its weights do not fit its network: {error}") from None

@@ -4,13 +4,14 @@ Nothing here loads torch before a module is read or a network is built.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepladder.anatomy import Row, anatomy
+from stepladder.engine import refusal
 from stepladder.networks.module import Lowered, Module
 from stepladder.spec import Network
 
-__all__ = ["Lowered", "Module", "engine_for", "layers", "read", "rows"]
+__all__ = ["Lowered", "Module", "Trainer", "layers", "read", "rows", "trainer"]
 
 
 def read(make: Callable[[], Any], input: tuple[int, int, int] = (1, 28, 28), *, cache: bool = True) -> Module:
@@ -38,6 +39,18 @@ def layers(network: Network | Module) -> Network | None:
     return network.lowered.network if network.lowered else None
 
 
-def engine_for(network: Network | Module, engine: str) -> str:
-    """The engine that trains a network where `engine` is asked for: "torch" for a module that layers cannot express."""
-    return engine if layers(network) else "torch"
+class Trainer(NamedTuple):
+    """The engine that trains a network; where it is not the one that was asked for, the `reason`."""
+
+    engine: str
+    reason: str = ""
+
+
+def trainer(network: Network | Module, engine: str) -> Trainer:
+    """What trains a network where `engine` is asked for: torch, where a module is no network that the engine knows. (A `Network`
+    that it does not know is refused instead: `engine.refusal`.)"""
+    if isinstance(network, Module) and engine != "torch":
+        lowered = layers(network)
+        if reason := network.reason if lowered is None else refusal(lowered, engine):
+            return Trainer("torch", reason)
+    return Trainer(engine)

@@ -22,7 +22,7 @@ class Module:
 
     `computation` is the SHA-256 of all that it computes: two modules with the same one are equal, whatever they are called.
     `input` is (channels, height, width). Calling `make` builds it anew. `rows` are its layer table; where it is not `lowered` to
-    layers, `reason` says what kept it from that. What is not `cached` has a `computation` of its own: no recorded run is ever
+    layers, `reason` says what kept it from that. `trained` are the names of the parameters that get a gradient. What is not `cached` has a `computation` of its own: no recorded run is ever
     taken for one of it.
     """
 
@@ -35,7 +35,13 @@ class Module:
     rows: tuple[Row, ...] = field(compare=False, repr=False)
     lowered: Lowered | None = field(compare=False, repr=False)
     reason: str = field(compare=False)
+    trained: frozenset[str] = field(compare=False, repr=False)
     cached: bool = field(compare=False, default=True)
+
+    @property
+    def remark(self) -> str:
+        """That it is not cached, for people; empty where it is."""
+        return "" if self.cached else f"Not cached: what {self.name} computes is not known, it is trained anew in every session."
 
     @property
     def point_norm(self) -> Layer | None:
