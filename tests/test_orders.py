@@ -121,6 +121,14 @@ def test_two_dropouts_in_a_row_both_drop() -> None:
     assert (dropped == 0).double().mean().item() == pytest.approx(0.75, abs=0.01)
 
 
+def test_parameters_are_found_where_the_recipe_and_a_layer_drop_at_one_place() -> None:
+    network = Network([Conv(6), Dropout(0.5), Conv(5), *HEAD])
+    module, expected = native.build(network, 0.5, stream(0)), plain.build(network, 0.5, stream(0))
+    expected.load_state_dict(module.state_dict())
+    x = torch.randn(9, 1, 28, 28, generator=stream(1))
+    torch.testing.assert_close(module.eval()(x), expected.eval()(x))
+
+
 def test_layers_alone_have_rows_of_their_own_and_leave_the_field_as_it_is() -> None:
     network = Network([BatchNorm(), Conv(6, norm=None), BatchNorm(), Dropout(0.1), ReLU(), Flatten(), BatchNorm(), Linear(10)])
     rows = anatomy(network)
