@@ -59,12 +59,13 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
     const float* out = stage.out.data() + tile * stage.out_size() * kernels_.lanes;
     const float* after = gradients_[number & 1].data() + tile * largest_ * kernels_.lanes;  // of the activation after this stage
     float* onwards = gradients_[~number & 1].data() + tile * largest_ * kernels_.lanes;     // of what enters it
-    float* gradient = scratch.out.data();                                                   // of its output
+    float* room = scratch.out.data();
+    const float* gradient = room;  // of its output
     const Stage* before = number ? &stages_[number - 1] : nullptr;
     const bool fused = number == 1 && first_is_fused(to_input);
     if (fused) onwards = scratch.fused.data();
-    if (logits) to_tile(logits, stage.out_size(), tile, images_, gradient);
-    const bool onwards_wanted = before || to_input;
+    if (logits) to_tile(logits, stage.out_size(), tile, images_, room);
+    const bool onwards_wanted = before || to_input || l.operation != Operation::convolution;
     const ptrdiff_t plane = (ptrdiff_t)(onwards_wanted || logits ? l.out_height : stage.rows_at_once) * l.out_width;
 
     const GradientSums through = this->through(number, tile, scratch);
@@ -72,10 +73,12 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
         const int to = std::min(l.out_height, y + stage.rows_at_once), begun = done;
         const Rows rows{l.out_channels, l.out_height, l.out_width, y, to};
         const float* in = enter(number, tile, scratch.in.data(), to, entered);
-        if (!logits) {
+        if (!logits && stage.given_as_is()) {
+            gradient = after;
+        } else if (!logits) {
             // Where no gradient goes further, each block of rows is needed once: all take the same, nearest memory.
-            if (!onwards_wanted) gradient = scratch.out.data() - (ptrdiff_t)y * l.out_width * kernels_.lanes;
-            kernels_.differentiate(rows, stage.a.data(), stage.b.data(), stage.c.data(), after, out, gradient, plane,
+            if (!onwards_wanted) gradient = room = scratch.out.data() - (ptrdiff_t)y * l.out_width * kernels_.lanes;
+            kernels_.differentiate(rows, stage.a.data(), stage.b.data(), stage.c.data(), after, out, room, plane,
                                    lanes_in(tile, images_));
         }
         if (l.operation == Operation::convolution) {
@@ -91,7 +94,14 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
                                    nullptr, nullptr, &through});
             }
         } else {
-            if (l.operation == Operation::max_pool)
+            if (l.operation == Operation::function)
+                kernels_.function_gradient(function_of(stage, stage.trained, y, to), gradient, in, out, onwards,
+                                           l.scales ? scratch.weights.data() : nullptr, through);
+            else if (l.operation == Operation::group_norm)
+                kernels_.group_norm_gradient(group_norm_of(stage, stage.trained), gradient, in,
+                                             stage.moments.data() + (size_t)tile * 2 * l.groups * kernels_.lanes, onwards,
+                                             scratch.weights.data(), through);
+            else if (l.operation == Operation::max_pool)
                 kernels_.pool_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, in, onwards, through);
             else
                 kernels_.average_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, onwards, through);
@@ -103,8 +113,7 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
         }
         y = to;
     }
-    if (before || to_input)
-        kernels_.flush(l.in_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
+    if (onwards_wanted) kernels_.flush(l.in_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
 }
 
 // The first layer's weight gradient needs no pass of its own where the gradient of the batch is not wanted. With
@@ -168,18 +177,24 @@ void Network::collect_first_gradients(int groups, float* parameters) const {
 
 void Network::collect_gradients(Stage& stage, int groups, float* parameters) const {
     const Layer& l = stage.layer;
+    const size_t count = stage.trained_weights();
+    const auto total = [&](size_t at) {
+        float sum = 0;
+        for (int g = 0; g < groups; ++g) sum += group_weights_[g * count + at];
+        return sum;
+    };
+    if (l.operation != Operation::convolution) {
+        for (size_t at = 0; at < count; ++at) parameters[at] = total(at);
+        return;
+    }
     const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
-    const size_t count = stage.weight_count();
     size_t at = 0;
     int first = 0;
     for (int channels : stage.weight_blocks) {
         for (int i = 0; i < in_channels; ++i)
             for (int tap = 0; tap < taps; ++tap)
-                for (int c = 0; c < channels; ++c, ++at) {
-                    float sum = 0;
-                    for (int g = 0; g < groups; ++g) sum += group_weights_[g * count + at];
-                    parameters[((size_t)(first + c) * in_channels + i) * taps + tap] = sum;
-                }
+                for (int c = 0; c < channels; ++c, ++at)
+                    parameters[((size_t)(first + c) * in_channels + i) * taps + tap] = total(at);
         first += channels;
     }
 }

@@ -1,7 +1,9 @@
 // Compiled once for each instruction set, with LANES, REGISTERS and ISA (the name) set by the build.
 #include "convolution.hpp"
+#include "functions.hpp"
 #include "images.hpp"
 #include "joins.hpp"
+#include "norms.hpp"
 #include "pointwise.hpp"
 #include "weight_gradient.hpp"
 
@@ -54,6 +56,10 @@ const Kernels TABLE = {
     add_gradient,
     scale,
     scale_gradient,
+    function,
+    function_gradient,
+    group_norm,
+    group_norm_gradient,
     flush,
     add_lanes,
     to_tile,

@@ -92,6 +92,27 @@ struct Activation {
     bool relu;
     uint32_t threshold;    // 0: nothing is dropped
     const uint32_t* keys;  // one a lane
+    bool channels;         // whole channels are dropped: the draws are of (image, channel)
+};
+
+enum class Function { leaky_relu, prelu, relu6, elu, silu, hard_swish, gelu, tanh, sigmoid };
+
+// A function of each number in rows [from, to).
+struct FunctionWork {
+    Rows rows;
+    Function function;
+    float parameter;      // the slope of leaky_relu, the alpha of elu
+    const float* slopes;  // of prelu: one, or one a channel
+    int slope_count;
+};
+
+// Norms of each image for itself, over `groups` of neighbouring channels; a scale and a shift for each channel or, of one
+// group, for each number (`elementwise`).
+struct GroupNorm {
+    int channels, plane, groups;
+    bool elementwise;
+    float epsilon;
+    const float *scale, *shift;
 };
 
 // The gradients of a join's inputs, from that of its output: of `in` to `out`, of `source` to `extra`, added to what is there
@@ -131,6 +152,16 @@ struct Kernels {
     // out = sigmoid(in) * source, with one `in` for each channel
     void (*scale)(int channels, int plane, const float* in, const float* source, float* out);
     void (*scale_gradient)(const JoinGradient&, const GradientSums&);
+    // out = function of in
+    void (*function)(const FunctionWork&, const float* in, float* out);
+    // `in` and `out` are those of forward; adds the gradients of slopes to `slope_sums`, one vector each (null: not wanted)
+    void (*function_gradient)(const FunctionWork&, const float* gradient, const float* in, const float* out, float* onwards,
+                              float* slope_sums, const GradientSums&);
+    // `moments` (null: not wanted) takes each group's mean and 1 / deviation, one vector each
+    void (*group_norm)(const GroupNorm&, const float* in, float* out, float* moments);
+    // adds the gradients of scales, then those of shifts, to `scale_sums`, one vector each
+    void (*group_norm_gradient)(const GroupNorm&, const float* gradient, const float* in, const float* moments, float* out,
+                                float* scale_sums, const GradientSums&);
     // sums[2 * channel] += first, sums[2 * channel + 1] += second, over lanes [0, images); both are set to zero
     void (*flush)(int channels, int images, float* first, float* second, double* sums);
     // out[i] = sum over lanes of in[i]

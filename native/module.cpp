@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -32,6 +33,18 @@ std::vector<Tensors> tensors_at(const Addresses& addresses) {
     return tensors;
 }
 
+const std::map<std::string, Function> functions = {
+    {"leaky_relu", Function::leaky_relu},
+    {"prelu", Function::prelu},
+    {"relu6", Function::relu6},
+    {"elu", Function::elu},
+    {"silu", Function::silu},
+    {"hard_swish", Function::hard_swish},
+    {"gelu", Function::gelu},
+    {"tanh", Function::tanh},
+    {"sigmoid", Function::sigmoid},
+};
+
 Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> out, std::vector<int> window, std::vector<bool> has,
             float dropout, int source) {
     const bool fixed = operation == "fixed_convolution";
@@ -39,9 +52,13 @@ Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> 
                            : operation == "max_pool"           ? Operation::max_pool
                            : operation == "average_pool"       ? Operation::average_pool
                            : operation == "add"                ? Operation::add
+                           : operation == "group_norm"         ? Operation::group_norm
+                           : functions.count(operation)        ? Operation::function
                                                                : Operation::scale;
-    return {kind,         in.at(0),  in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), window.at(0), window.at(1),
-            window.at(2), has.at(0), has.at(1), has.at(2), has.at(3), dropout,   fixed,     source};
+    Layer made{kind,         in.at(0),  in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), window.at(0), window.at(1),
+               window.at(2), has.at(0), has.at(1), has.at(2), has.at(3), dropout,   fixed,     source};
+    if (kind == Operation::function) made.function = functions.at(operation);
+    return made;
 }
 
 // uint8 images (count, channels, height, width), chosen by int64 indices, through (chosen, 2, 3) maps or none, to float32; one
@@ -104,7 +121,13 @@ class Engine {
 NB_MODULE(_native, m) {
     m.doc() = "The native engine's compiled part. Use stepladder.engine.native.";
     nb::set_leak_warnings(false);  // threads are kept for the life of the process (a cache in native.py)
-    nb::class_<Layer>(m, "Layer");
+    nb::class_<Layer>(m, "Layer")  // what few layers have is set afterwards
+        .def_rw("epsilon", &Layer::epsilon)
+        .def_rw("momentum", &Layer::momentum)
+        .def_rw("drops_channels", &Layer::drops_channels)
+        .def_rw("parameter", &Layer::parameter)
+        .def_rw("groups", &Layer::groups)
+        .def_rw("scales", &Layer::scales);
     m.def("layer", &layer, nb::arg("operation"), nb::arg("input"), nb::arg("output"), nb::arg("window"), nb::arg("has"),
           nb::arg("dropout"), nb::arg("source") = 0);
     m.def("isas", [] {

@@ -19,7 +19,6 @@ namespace {
 
 // Tiles are summed in this many groups, whatever the number of threads, so the order of every sum is fixed.
 constexpr int most_groups = 8;
-constexpr double epsilon = 1e-5, momentum = 0.1;  // torch.nn.BatchNorm2d's defaults
 constexpr size_t page = 2 << 20;
 
 uint64_t mix(uint64_t x) {  // splitmix64 (Steele, Lea and Flood 2014)
@@ -50,6 +49,17 @@ size_t Network::Stage::weight_count() const {
     return (size_t)layer.out_channels * (layer.depthwise ? 1 : layer.in_channels) * layer.kernel * layer.kernel;
 }
 
+size_t Network::Stage::trained_weights() const {
+    if (layer.operation == Operation::group_norm) return 2 * (size_t)layer.scales;
+    if (layer.operation == Operation::function) return layer.scales;
+    return layer.fixed ? 0 : weight_count();
+}
+
+bool Network::Stage::given_as_is() const {
+    const bool own = layer.operation == Operation::function || layer.operation == Operation::group_norm;
+    return own && !layer.norm && !layer.relu && !(layer.dropout > 0);
+}
+
 size_t Network::Stage::parameter_count() const {
     return trained_weights() + (size_t)layer.out_channels * (layer.bias + 2 * layer.norm);
 }
@@ -72,6 +82,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         const int k = l.kernel;
         // A block's output, gradient and activation rows stay in the nearest cache (48 kB here, 32 kB elsewhere).
         s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
+        if (l.operation == Operation::group_norm) s.rows_at_once = l.out_height;  // its sums are over all rows
         if (l.joins()) stages_[l.source].last_join = i;
         if (l.operation == Operation::convolution) {
             s.rows = forward_taps(l.out_height, l.in_height, k, l.stride, l.padding);
@@ -115,7 +126,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
                                (int)s.gradient_blocks.size()};
         }
         most_channels_ = std::max({most_channels_, (size_t)l.in_channels, (size_t)l.out_channels});
-        most_weights_ = std::max(most_weights_, s.weight_count());
+        most_weights_ = std::max({most_weights_, s.weight_count(), s.trained_weights()});
         largest_ = std::max({largest_, s.in_size(), s.out_size()});
     }
     const size_t lanes = kernels.lanes;
@@ -142,6 +153,7 @@ void Network::reserve(int tiles) {
     if (tiles <= tiles_) return;
     for (Stage& s : stages_) {
         s.out = Buffer(tiles * s.out_size() * kernels_.lanes);
+        if (s.layer.operation == Operation::group_norm) s.moments = Buffer((size_t)tiles * 2 * s.layer.groups * kernels_.lanes);
         if (s.last_join) s.extra = Buffer(tiles * s.in_size() * kernels_.lanes);
     }
     input_ = Buffer(tiles * stages_[0].in_size() * kernels_.lanes);
@@ -155,6 +167,13 @@ void Network::to_tile(const float* x, size_t elements, int tile, int images, flo
 
 void Network::pack(const Stage& stage, const Tensors& tensors, Ready& ready) const {
     const Layer& l = stage.layer;
+    ready.scale.assign(l.out_channels, 1);
+    ready.shift.assign(l.out_channels, 0);
+    if (l.operation != Operation::convolution) {
+        ready.weights.assign(tensors.weight, tensors.weight + l.scales);
+        if (l.operation == Operation::group_norm) ready.weights.insert(ready.weights.end(), tensors.bias, tensors.bias + l.scales);
+        return;
+    }
     const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
     ready.weights.resize(stage.weight_count());
     float* to = ready.weights.data();
@@ -167,8 +186,6 @@ void Network::pack(const Stage& stage, const Tensors& tensors, Ready& ready) con
     }
     ready.bias.clear();
     if (l.bias) ready.bias.assign(tensors.bias, tensors.bias + l.out_channels);
-    ready.scale.assign(l.out_channels, 1);
-    ready.shift.assign(l.out_channels, 0);
 }
 
 void Network::pack_gradient(Stage& stage, const Tensors& tensors) const {
@@ -189,7 +206,7 @@ void Network::pack_gradient(Stage& stage, const Tensors& tensors) const {
 void Network::set_norm(const Stage& stage, const Tensors& tensors, int channel, double mean, double variance, bool dropout,
                        Ready& ready) const {
     const double keep = dropout ? 1 / (1 - (double)stage.layer.dropout) : 1;
-    const double gain = stage.layer.norm ? tensors.scale[channel] / std::sqrt(variance + epsilon) : 1;
+    const double gain = stage.layer.norm ? tensors.scale[channel] / std::sqrt(variance + stage.layer.epsilon) : 1;
     const double shift = stage.layer.norm ? tensors.shift[channel] - mean * gain : 0;
     ready.scale[channel] = (float)(keep * gain);
     ready.shift[channel] = (float)(keep * shift);
@@ -215,14 +232,14 @@ void Network::use_statistics(Stage& stage, const Tensors& tensors, const std::ve
             variance = square / count - mean * mean;
             if (variance < 0) variance = 0;                    // rounding; NaN stays
             const double bias = l.bias ? tensors.bias[c] : 0;  // left out so far (forward)
-            tensors.mean[c] = (float)((1 - momentum) * tensors.mean[c] + momentum * (mean + bias));
-            tensors.variance[c] = (float)((1 - momentum) * tensors.variance[c] + momentum * variance * count / (count - 1));
+            tensors.mean[c] = (float)((1 - l.momentum) * tensors.mean[c] + l.momentum * (mean + bias));
+            tensors.variance[c] = (float)((1 - l.momentum) * tensors.variance[c] + l.momentum * variance * count / (count - 1));
         } else if (l.norm) {
             mean = tensors.mean[c];
             variance = tensors.variance[c];
         }
         stage.mean[c] = (float)mean;
-        stage.deviation[c] = (float)(1 / std::sqrt(variance + epsilon));
+        stage.deviation[c] = (float)(1 / std::sqrt(variance + l.epsilon));
         set_norm(stage, tensors, c, mean, variance, training_, stage.trained);
     }
     if (l.norm && training_) ++*tensors.batches;
@@ -232,7 +249,7 @@ void Network::activate(const Stage& stage, const Ready& ready, const uint32_t* k
                        int end) const {
     const Layer& l = stage.layer;
     const uint32_t threshold = keys ? (uint32_t)std::lround(l.dropout * 65536) : 0;
-    const Activation how{ready.scale.data(), ready.shift.data(), l.relu, threshold, keys};
+    const Activation how{ready.scale.data(), ready.shift.data(), l.relu, threshold, keys, l.drops_channels};
     kernels_.activate({l.out_channels, l.out_height, l.out_width, begin, end}, how, from, to);
 }
 
@@ -241,11 +258,30 @@ void Network::unite(const Stage& stage, const float* in, const float* source, fl
     (l.operation == Operation::add ? kernels_.add : kernels_.scale)(l.out_channels, l.out_height * l.out_width, in, source, out);
 }
 
-void Network::operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums) const {
+FunctionWork Network::function_of(const Stage& stage, const Ready& ready, int from, int to) const {
+    const Layer& l = stage.layer;
+    return {{l.out_channels, l.out_height, l.out_width, from, to}, l.function, l.parameter, ready.weights.data(), l.scales};
+}
+
+GroupNorm Network::group_norm_of(const Stage& stage, const Ready& ready) const {
+    const Layer& l = stage.layer;
+    const float* scale = ready.weights.data();
+    return {l.out_channels,   l.out_height * l.out_width,
+            l.groups,         l.groups == 1 && (size_t)l.scales == stage.out_size(),
+            (float)l.epsilon, scale,
+            scale + l.scales};
+}
+
+void Network::operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums,
+                      float* moments) const {
     const Layer& l = stage.layer;
     if (l.operation == Operation::convolution)
         kernels_.convolve({&stage.walk, in, ready.weights.data(), ready.bias.empty() ? nullptr : ready.bias.data(), out, from, to,
                            sums ? sums->first.data() : nullptr, sums ? sums->second.data() : nullptr, nullptr});
+    else if (l.operation == Operation::function)
+        kernels_.function(function_of(stage, ready, from, to), in, out);
+    else if (l.operation == Operation::group_norm)
+        kernels_.group_norm(group_norm_of(stage, ready), in, out, moments);
     else if (l.operation == Operation::max_pool)
         kernels_.pool({l.out_channels, l.out_height, l.out_width, from, to}, l.kernel, l.in_height, l.in_width, in, out);
     else
@@ -264,6 +300,7 @@ const float* Network::enter(size_t number, int tile, float* room, int to, int& d
     const Stage& stage = stages_[number];
     if (number == 0) return input_.data() + tile * stage.in_size() * kernels_.lanes;
     const Stage& before = stages_[number - 1];
+    if (before.given_as_is()) return before.out.data() + tile * before.out_size() * kernels_.lanes;
     uint32_t keys[16];
     const bool dropping = training_ && before.layer.dropout > 0;
     for (int lane = 0; dropping && lane < kernels_.lanes; ++lane)
@@ -291,7 +328,8 @@ void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* su
     for (int y = 0, entered = 0; y < l.out_height;) {
         const int to = std::min(l.out_height, y + stage.rows_at_once);
         const float* in = enter(number, tile, scratch.in.data(), to, entered);
-        operate(stage, stage.trained, in, out, y, to, statistics ? &scratch : nullptr);
+        operate(stage, stage.trained, in, out, y, to, statistics ? &scratch : nullptr,
+                stage.moments.data() + (size_t)tile * 2 * l.groups * kernels_.lanes);
         if (statistics && l.operation != Operation::convolution)
             kernels_.statistics({l.out_channels, l.out_height, l.out_width, y, to}, out, scratch.first.data(),
                                 scratch.second.data());
@@ -315,6 +353,8 @@ void Network::forward(const float* x, int images, const std::vector<Tensors>& te
             // The batch's mean takes a bias away again. It is left out: its rounding would enter the variance.
             if (stage.layer.norm && training_) stage.trained.bias.clear();
             pack_gradient(stage, tensors[i]);
+        } else if (stage.trained_weights()) {
+            pack(stage, tensors[i], stage.trained);
         }
         std::vector<double> sums((size_t)groups * 2 * stage.layer.out_channels);
         threads_.run(groups, [&](int group, int thread) {
@@ -335,7 +375,9 @@ void Network::infer_tile(const float* x, int tile, int images, float* logits, Sc
     to_tile(x, stages_[0].in_size(), tile, images, scratch.in.data());
     for (size_t i = 0; i < stages_.size(); ++i) {
         const Stage& stage = stages_[i];
-        if (i)
+        if (i && stages_[i - 1].given_as_is())
+            std::swap(scratch.in, scratch.out);
+        else if (i)
             activate(stages_[i - 1], stages_[i - 1].inferred, nullptr, scratch.out.data(), scratch.in.data(), 0,
                      stages_[i - 1].layer.out_height);
         if (stage.last_join)
@@ -343,7 +385,7 @@ void Network::infer_tile(const float* x, int tile, int images, float* logits, Sc
         if (stage.layer.joins())
             unite(stage, scratch.in.data(), scratch.kept[stage.layer.source].data(), scratch.out.data());
         else
-            operate(stage, stage.inferred, scratch.in.data(), scratch.out.data(), 0, stage.layer.out_height, nullptr);
+            operate(stage, stage.inferred, scratch.in.data(), scratch.out.data(), 0, stage.layer.out_height, nullptr, nullptr);
     }
     const size_t classes = stages_.back().out_size();
     kernels_.from_tile(classes, lanes_in(tile, images), scratch.out.data(), logits + (size_t)tile * kernels_.lanes * classes);
@@ -353,7 +395,7 @@ void Network::infer(const float* x, int images, const std::vector<Tensors>& tens
     const std::lock_guard lock(mutex_);
     for (size_t i = 0; i < stages_.size(); ++i) {
         Stage& stage = stages_[i];
-        if (stage.layer.operation == Operation::convolution) {
+        if (stage.layer.operation == Operation::convolution || stage.trained_weights()) {
             pack(stage, tensors[i], stage.inferred);
         } else {
             stage.inferred.scale.assign(stage.layer.out_channels, 1);

@@ -11,7 +11,7 @@
 
 namespace stepladder {
 
-enum class Operation { convolution, max_pool, average_pool, add, scale };
+enum class Operation { convolution, max_pool, average_pool, add, scale, function, group_norm };
 
 // One layer and what is done to its output. A linear layer is a 1 x 1 convolution of a 1 x 1 image.
 struct Layer {
@@ -20,13 +20,19 @@ struct Layer {
     int kernel, stride, padding;  // pooling: kernel = stride, no padding; average_pool of kernel 0: of all there is
     bool depthwise, bias, norm, relu;
     float dropout;
-    bool fixed;  // a convolution whose weights are not trained
-    int source;  // joins (add, scale): the layer whose input is their second one
+    bool fixed;                             // a convolution whose weights are not trained
+    int source;                             // joins (add, scale): the layer whose input is their second one
+    double epsilon = 1e-5, momentum = 0.1;  // of the norm; of group_norm, epsilon
+    bool drops_channels = false;            // dropout of whole channels
+    Function function = {};
+    float parameter = 0;  // of the function
+    int groups = 1;       // of group_norm
+    int scales = 0;       // function, group_norm: how many slopes, or scales, are trained
 
     bool joins() const { return operation == Operation::add || operation == Operation::scale; }
 };
 
-// The tensors of one convolution, as torch holds them; null where the layer has none.
+// The tensors of one layer, as torch holds them; null where the layer has none.
 struct Tensors {
     const float *weight, *bias, *scale, *shift;
     float *mean, *variance;  // running statistics
@@ -74,8 +80,8 @@ class Network {
    private:
     // A layer's tensors made ready: weights packed for the kernels, norm and dropout as one scale and shift.
     struct Ready {
-        std::vector<float> weights, bias;
-        std::vector<float> scale, shift;  // activation = relu(scale * output + shift)
+        std::vector<float> weights, bias;  // (slopes of a function, scales and shifts of group_norm as they are)
+        std::vector<float> scale, shift;   // activation = relu(scale * output + shift)
     };
     // One layer with all that backward needs of it.
     struct Stage {
@@ -96,14 +102,17 @@ class Network {
         std::vector<float> means;             // `mean`, one for each channel of the next layer
         Buffer out;                           // of all tiles: what the operation gave
         Buffer extra;                         // of all tiles: the gradient of what enters here that its joins have given
+        Buffer moments;                       // of all tiles: each group's mean and 1 / deviation
 
         double forward_seconds = 0, backward_seconds = 0;
 
         size_t in_size() const { return (size_t)layer.in_channels * layer.in_height * layer.in_width; }
         size_t out_size() const { return (size_t)layer.out_channels * layer.out_height * layer.out_width; }
         size_t weight_count() const;
-        size_t trained_weights() const { return layer.fixed ? 0 : weight_count(); }
+        size_t trained_weights() const;
         size_t parameter_count() const;
+        // Whether what it gives is what enters the next layer, as it is.
+        bool given_as_is() const;
     };
     // What one thread works in.
     struct Scratch {
@@ -126,7 +135,10 @@ class Network {
     void activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to, int begin,
                   int end) const;
     void unite(const Stage& stage, const float* in, const float* source, float* out) const;
-    void operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums) const;
+    FunctionWork function_of(const Stage& stage, const Ready& ready, int from, int to) const;
+    GroupNorm group_norm_of(const Stage& stage, const Ready& ready) const;
+    void operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums,
+                 float* moments) const;
     void forward_tile(size_t number, int tile, Scratch& scratch, double* sums);
     void backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);
     void join_backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);

@@ -71,8 +71,30 @@ void activate_rows(const Rows& rows, const Activation& how, const float* x, floa
     }
 }
 
+// The same with one draw a channel: two neighbours, an even and the following odd one, share 32 bits.
+void activate_channels(const Rows& rows, const Activation& how, const float* x, float* out) {
+    const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
+    const ptrdiff_t from = (ptrdiff_t)rows.from * rows.width, to = (ptrdiff_t)rows.to * rows.width;
+    const I threshold = I{} + (int32_t)how.threshold;
+    U keys = {};
+    for (int lane = 0; lane < LANES; ++lane) keys[lane] = how.keys[lane];
+    for (int c = 0; c < rows.channels; ++c) {
+        const V scale = broadcast(how.scale[c]), shift = broadcast(how.shift[c]);
+        const V* in = (const V*)x + c * plane;
+        V* to_out = (V*)out + c * plane;
+        const U draw = mix(keys + (uint32_t)(c >> 1) * golden);
+        const I kept = (I)(c & 1 ? draw >> 16 : draw & 0xffff) >= threshold;
+        for (ptrdiff_t i = from; i < to; ++i) {
+            const V v = in[i] * scale + shift;
+            to_out[i] = how.relu ? keep(kept, relu(v)) : kept ? v + V{} : -V{};
+        }
+    }
+}
+
 void activate(const Rows& rows, const Activation& how, const float* x, float* out) {
-    if (how.relu)
+    if (how.channels && how.threshold)
+        activate_channels(rows, how, x, out);
+    else if (how.relu)
         (how.threshold ? activate_rows<true, true> : activate_rows<true, false>)(rows, how, x, out);
     else
         (how.threshold ? activate_rows<false, true> : activate_rows<false, false>)(rows, how, x, out);

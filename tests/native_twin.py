@@ -19,7 +19,30 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stepladder import AvgPool, BatchNorm, BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, ReLU
+from stepladder import (
+    ELU,
+    GELU,
+    AvgPool,
+    BatchNorm,
+    BlurPool,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    GroupNorm,
+    HardSwish,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool,
+    Network,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from stepladder.engine import native, plain
 from stepladder.spec import Layer, Shape
 from stepladder.streams import stream
@@ -37,8 +60,11 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
     for _ in range(draw(st.integers(0, 5))):
         ends = [end for end in joins(shapes) if norms or not isinstance(end[-1], Excite)]
         kind = draw(st.sampled_from(["convolution", "convolution", "pooling", "pointwise", *["join"] * bool(ends)]))
-        pointwise: st.SearchStrategy[Layer] = st.sampled_from([ReLU(), BatchNorm()] if norms else [ReLU()])
-        found = {"convolution": _convolutions(shapes[-1], norms), "pooling": _poolings(shapes[-1], norms), "pointwise": pointwise}
+        found = {
+            "convolution": _convolutions(shapes[-1], norms),
+            "pooling": _poolings(shapes[-1], norms),
+            "pointwise": _pointwise(shapes[-1], norms),
+        }
         for layer in draw(st.sampled_from(ends)) if kind == "join" else [draw(found[kind])]:
             layers.append(layer)
             shapes.append(shape_after(layer, shapes))
@@ -48,7 +74,7 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
     linear = st.builds(Linear, st.integers(2, 20), bias=st.booleans(), activation=st.sampled_from(["relu", None]))
     for layer in draw(st.lists(linear, min_size=0 if 2 <= features <= 100 else 1, max_size=2)):
         if norms and draw(st.integers(0, 3)) == 3:
-            layers.append(BatchNorm())
+            layers.append(draw(_pointwise((features,), norms)))
         layers.append(layer)
         features = layer.features
     return Network(layers, image, classes=features)
@@ -78,6 +104,22 @@ def _poolings(shape: Sequence[int], averages: bool) -> st.SearchStrategy[Layer]:
     return st.builds(MaxPool, sizes) | st.builds(AvgPool, sizes) | blurs if averages else st.builds(MaxPool, sizes)
 
 
+ACTIVATIONS: list[Layer] = [
+    *(LeakyReLU(0.1), PReLU(), PReLU(per_channel=True), ReLU6(), ELU(0.7)),
+    *(SiLU(), HardSwish(), GELU(), Tanh(), Sigmoid()),
+]
+
+
+def _pointwise(shape: Shape, norms: bool) -> st.SearchStrategy[Layer]:
+    if not norms:
+        return st.sampled_from([ReLU(), ReLU6()])
+    groups = [count for count in range(1, shape[0] + 1) if shape[0] % count == 0 and count < prod(shape)]
+    alone: list[Layer] = [*map(GroupNorm, groups), *[LayerNorm()] * (prod(shape) > 1)]
+    batch: list[Layer] = [BatchNorm(), BatchNorm(1e-3, 0.3)]
+    kinds: list[list[Layer]] = [[ReLU()], batch, batch, ACTIVATIONS, ACTIVATIONS, *[alone] * bool(alone)]
+    return st.sampled_from(kinds).flatmap(st.sampled_from)
+
+
 @st.composite
 def batches(draw: st.DrawFn, network: Network) -> int:
     """From 1 to 40 images, fewer for a network that is large."""
@@ -99,17 +141,22 @@ def threads(count: int) -> Iterator[None]:
 
 
 def prepare(module: nn.Module, seed: int) -> None:
-    """Weights as in training; norms with scales, shifts and running statistics that show, some scales negative."""
+    """Weights as in training; norms with scales, shifts and running statistics that show, some scales negative; so for slopes."""
     plain.initialise(module, seed)
     for name, norm in module.named_modules():
+        generator = stream(seed, "norm", name)
+        if isinstance(norm, nn.PReLU):
+            norm.weight.data.uniform_(-0.5, 0.5, generator=generator)
+        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+            continue
+        norm.weight.data.uniform_(0.5, 1.5, generator=generator)
+        norm.bias.data.uniform_(-0.5, 0.5, generator=generator)
         if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-            generator = stream(seed, "norm", name)
-            for tensor, least, most in ((norm.weight, 0.5, 1.5), (norm.bias, -0.5, 0.5), (norm.running_mean, -0.5, 0.5)):
-                assert tensor is not None
-                tensor.data.uniform_(least, most, generator=generator)
+            assert norm.running_mean is not None
             assert norm.running_var is not None
+            norm.running_mean.uniform_(-0.5, 0.5, generator=generator)
             norm.running_var.uniform_(0.5, 1.5, generator=generator)
-            norm.weight.data[torch.rand(norm.weight.shape, generator=generator) < 0.3] *= -1
+        norm.weight.data[torch.rand(norm.weight.shape, generator=generator) < 0.3] *= -1
 
 
 class Masked(nn.Module):
@@ -131,7 +178,7 @@ def twin(network: Network, seed: int, dtype: torch.dtype, masks: Sequence[Masked
     for name, child in module.named_children():
         if isinstance(child, nn.ReLU):
             child.inplace = False
-        if isinstance(child, plain.Dropout):
+        if isinstance(child, plain.Dropout | plain.Dropout2d):
             setattr(module, name, next(left))
     assert next(left, None) is None
     return module.to(dtype)
@@ -184,7 +231,7 @@ def _is_clear(single: plain.Chain, double: plain.Chain, x: Tensor, training: boo
     rough, exact = x, x.double()
     for second, roughly, exactly in zip(double, single.through(rough), double.through(exact), strict=True):
         rounding = 8 * (rough - exact).abs().max()
-        if isinstance(second, nn.ReLU) and _within(exact, rounding):
+        if any(_within(exact - kink, rounding) for kink in _kinks(second)):
             return False
         if isinstance(second, nn.MaxPool2d) and _within(_leads(exact, second), rounding):
             return False
@@ -194,6 +241,18 @@ def _is_clear(single: plain.Chain, double: plain.Chain, x: Tensor, training: boo
                 return False
         rough, exact = roughly, exactly
     return True
+
+
+def _kinks(module: nn.Module) -> tuple[float, ...]:
+    """Where an activation's derivative jumps."""
+    match module:
+        case nn.ReLU() | nn.LeakyReLU() | nn.PReLU() | nn.ELU():
+            return (0,)
+        case nn.ReLU6():
+            return (0, 6)
+        case nn.Hardswish():
+            return (-3, 3)
+    return ()
 
 
 def _within(distances: Tensor, rounding: Tensor) -> bool:

@@ -96,7 +96,8 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
          "most 2,147,483,648"),
         ([Other(10), GlobalAvgPool()], "layer 1 is Other(channels=10, kernel=3, "),
         ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, AvgPool, BlurPool, GlobalAvgPool, Flatten, "
-         "Linear, BatchNorm, ReLU, Dropout, Residual, Excite"),
+         "Linear, BatchNorm, GroupNorm, LayerNorm, ReLU, LeakyReLU, PReLU, ReLU6, ELU, SiLU, HardSwish, GELU, Tanh, Sigmoid, "
+         "Dropout, Dropout2d, Residual, Excite"),
     ],
 )  # fmt: skip
 def test_a_network_that_does_not_fit_is_refused_with_the_layer_named(layers: list[Layer], message: str) -> None:

@@ -14,9 +14,10 @@ from native_twin import Masked, assert_agrees, batches, example, networks, outco
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stepladder import Conv, Flatten, MaxPool, Network
-from stepladder.engine import native
+from stepladder import BatchNorm, Conv, Dropout2d, Flatten, Linear, MaxPool, Network, Residual
+from stepladder.engine import native, plain
 from stepladder.engine.kernels import lower
+from stepladder.spec import Layer
 from stepladder.streams import stream
 
 # Activated ones, as they are: the logits show what is dropped.
@@ -103,6 +104,50 @@ def test_draws_are_spread_evenly_over_images_and_activations() -> None:
         variance = n * 0.3 * 0.7
         assert (counts - n * 0.3).abs().max() < 5 * variance**0.5
         assert counts.var().item() == pytest.approx(variance, rel=5 * (2 / len(counts)) ** 0.5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("images", [5, 37])
+def test_dropout2d_drops_exactly_the_drawn_channels_forward_and_backward(images: int, training: bool) -> None:
+    bare = Conv(2, padding=1, activation=None)  # no block that the recipe's dropout would follow
+    layers: list[Layer] = [bare, Residual(1), Dropout2d(0.4), bare, Dropout2d(0.3), MaxPool(2), Flatten(), Dropout2d(0.2)]
+    network = Network([*layers, Linear(7, activation="relu"), Dropout2d(0.5), Linear(3)], input=(2, 9, 8), classes=3)
+    key = int(torch.randint(2**62, (), generator=torch.Generator().manual_seed(7)))
+    drawn = []
+    for stage, kernel in enumerate(lower(network), start=1):
+        channels, height, width = kernel.output
+        if kernel.dropout:
+            of_channels = kept(key, stage, (images, channels), in_steps(kernel.dropout))
+            drawn.append(Masked(of_channels.repeat(height * width, axis=1), in_steps(kernel.dropout)))
+    assert len(drawn) == 4
+    x, cotangent, weights = example(network, images, drawn, training)
+    module = native.build(network, 0.0, torch.Generator().manual_seed(7))
+    prepare(module, weights)
+    expected = outcome(twin(network, weights, torch.float64, drawn), x.double(), cotangent, training)
+    rough = outcome(twin(network, weights, torch.float32, drawn), x, cotangent, training)
+    assert_agrees(outcome(module, x, cotangent, training), expected, rough)
+
+
+def test_dropout2d_drops_its_share_of_channels_whole_and_scales_the_rest() -> None:
+    network = Network([Conv(100, 1, norm=None), Dropout2d(0.3), Flatten()], input=(1, 2, 2), classes=400)
+    for engine in (native, plain):
+        module = engine.build(network, 0.0, torch.Generator().manual_seed(0))
+        module.get_parameter("conv1.weight").data.fill_(1)
+        channels = module(torch.ones(500, 1, 2, 2)).view(500, 100, 4)
+        assert (channels == channels[:, :, :1]).all()
+        assert (channels[:, :, 0] == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
+        assert channels.max().item() == pytest.approx(1 / 0.7, rel=1e-4)
+        assert channels[0].ne(channels[1]).any()
+
+
+def test_a_channel_that_is_dead_before_a_norm_and_dropout2d_still_gets_the_gradient_of_its_shift() -> None:
+    network = Network([Conv(2, 1, norm=None), BatchNorm(), Dropout2d(0.5), Flatten()], input=(1, 2, 2), classes=8)
+    module = native.build(network, 0.0, torch.Generator().manual_seed(0))
+    module.get_parameter("conv1.weight").data.fill_(0)
+    module(torch.ones(1000, 1, 2, 2)).sum().backward()
+    shift = module.get_parameter("norm1.bias").grad
+    assert shift is not None
+    torch.testing.assert_close(shift, torch.full((2,), 4000.0), rtol=0.1, atol=0)
 
 
 def test_the_gradient_goes_where_the_activation_went() -> None:

@@ -10,8 +10,9 @@ from native_twin import prepare
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import Conv, Flatten, Linear, MaxPool, Network
+from stepladder import GELU, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
 from stepladder.engine import native, plain
+from stepladder.spec import Layer
 from stepladder.streams import stream
 
 LAYERS = (MaxPool(2), Conv(5, norm=None), Flatten(), Linear(4))
@@ -147,6 +148,17 @@ def test_evaluating_between_forward_and_backward_leaves_the_gradients_as_they_ar
     module.train()
     logits.sum().backward()
     assert all(torch.equal(*pair) for pair in zip(gradients(module), gradients(undisturbed), strict=True))
+
+
+@pytest.mark.parametrize("first", [MaxPool(2), GELU()])
+def test_a_backward_leaves_nothing_to_the_statistics_of_the_next_forward(first: Layer) -> None:
+    network = Network([first, Conv(5, 3), GlobalAvgPool()], (2, 9, 9), classes=5)
+    module, undisturbed = build(network), build(network)
+    x = torch.randn(11, 2, 9, 9, generator=stream(0))
+    (module(x) * 1e6).sum().backward()
+    undisturbed(x)
+    assert torch.equal(module(x), undisturbed(x))
+    assert same(module, undisturbed)
 
 
 def test_backward_twice_is_an_error_that_says_why() -> None:

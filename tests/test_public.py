@@ -6,9 +6,10 @@ import pytest
 import stepladder
 
 PUBLIC = [
-    "EMA", "AdamW", "Affine", "AvgPool", "BatchNorm", "BlurPool", "Budget", "Conv", "Cosine", "DataError", "Dropout", "Erasing",
-    "Excite", "Flatten", "GlobalAvgPool", "Lab", "Ladder", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "ReLU",
-    "Recipe", "RecordError", "Residual", "SpecError", "Step", "StepLR", "UserError",
+    "ELU", "EMA", "GELU", "AdamW", "Affine", "AvgPool", "BatchNorm", "BlurPool", "Budget", "Conv", "Cosine", "DataError", "Dropout",
+    "Dropout2d", "Erasing", "Excite", "Flatten", "GlobalAvgPool", "GroupNorm", "HardSwish", "Lab", "Ladder", "LayerNorm",
+    "LeakyReLU", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "PReLU", "ReLU", "ReLU6", "Recipe", "RecordError",
+    "Residual", "SiLU", "Sigmoid", "SpecError", "Step", "StepLR", "Tanh", "UserError",
 ]  # fmt: skip
 
 

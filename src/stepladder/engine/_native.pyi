@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-class Layer: ...
+class Layer:
+    epsilon: float
+    momentum: float
+    drops_channels: bool
+    parameter: float
+    groups: int
+    scales: int
 
 class Threads:
     def __init__(self, count: int) -> None: ...

@@ -8,28 +8,45 @@ from typing import NamedTuple
 
 from stepladder.spec import Join, Layer, Network, Shape, UserError
 from stepladder.spec.layers import (
+    ELU,
+    GELU,
     AvgPool,
     BatchNorm,
     BlurPool,
     Conv,
     Dropout,
+    Dropout2d,
     Excite,
     Flatten,
     GlobalAvgPool,
+    GroupNorm,
+    HardSwish,
+    LayerNorm,
+    LeakyReLU,
     Linear,
     MaxPool,
-    Pointwise,
+    PReLU,
     ReLU,
+    ReLU6,
     Residual,
+    Sigmoid,
+    SiLU,
+    Tanh,
 )
 
 Sizes = tuple[int, int, int]
+
+Afterwards = BatchNorm | ReLU | Dropout | Dropout2d
+"""Layers that are done to the output of the kernel before them."""
 
 
 class Kernel(NamedTuple):
     """One layer of the native engine: the operation, its input and output (channels, height, width), its window (kernel,
     stride, padding); the module that holds its `weights` (by kind, as in engine/plain.py), whether it has a `norm`; the share
-    of its output that is dropped; and of a join the number of the kernel whose input is joined."""
+    of its output that is dropped; and of a join the number of the kernel whose input is joined.
+
+    Then, of a norm, epsilon and momentum; of dropout, whether whole channels are dropped; the parameter of a function; the
+    groups of a norm of groups; how many slopes a function, or scales such a norm, trains."""
 
     operation: str
     input: Sizes
@@ -42,6 +59,12 @@ class Kernel(NamedTuple):
     dropout: float = 0.0
     source: int = 0
     weights: str | None = None
+    epsilon: float = 1e-5
+    momentum: float = 0.1
+    drops_channels: bool = False
+    parameter: float = 0.0
+    groups: int = 1
+    scales: int = 0
 
 
 def lower(network: Network, dropout: float = 0.0) -> list[Kernel]:
@@ -54,7 +77,7 @@ def lower(network: Network, dropout: float = 0.0) -> list[Kernel]:
         if known := _limits(layer, before):
             raise UserError(f'layer {number + 1}, {layer}: the native engine knows {known}; engine="torch" can train it')
         follows = bool(found) and found[-1].output == _sizes(before) and number not in sources
-        if isinstance(layer, Pointwise):
+        if isinstance(layer, Afterwards):
             # Done to the output of the kernel before, where that is what it does next: norm, ReLU, dropout, in this order.
             if not (follows and _takes(found[-1], layer)):
                 found.append(_nothing(before))
@@ -77,25 +100,28 @@ def _nothing(shape: Shape) -> Kernel:
     return Kernel("average_pool", _sizes(shape), _sizes(shape), (1, 1, 0))
 
 
-def _takes(kernel: Kernel, layer: Pointwise) -> bool:
-    """Whether a kernel can do this to its output, beside what it does already. (Joins have no norm.)"""
+def _takes(kernel: Kernel, layer: Afterwards) -> bool:
+    """Whether a kernel can do this to its output, beside what it does already. (Joins have no norm, and one of groups
+    has an epsilon of its own.)"""
     match layer:
         case BatchNorm():
-            return not (kernel.norm or kernel.relu or kernel.dropout or kernel.operation in ("add", "scale"))
+            return not (kernel.norm or kernel.relu or kernel.dropout or kernel.operation in ("add", "scale", "group_norm"))
         case ReLU():
             return not kernel.dropout
-        case Dropout():
+        case Dropout() | Dropout2d():
             return not kernel.dropout
 
 
-def _with(kernel: Kernel, layer: Pointwise) -> Kernel:
+def _with(kernel: Kernel, layer: Afterwards) -> Kernel:
     match layer:
         case BatchNorm():
-            return kernel._replace(norm=True)
+            return kernel._replace(norm=True, epsilon=layer.epsilon, momentum=layer.momentum)
         case ReLU():
             return kernel._replace(relu=True)
         case Dropout():
             return kernel._replace(dropout=layer.share)
+        case Dropout2d():
+            return kernel._replace(dropout=layer.share, drops_channels=layer.share > 0)
 
 
 def _limits(layer: Layer, before: Shape) -> str:
@@ -110,7 +136,9 @@ def _limits(layer: Layer, before: Shape) -> str:
             return "" if simple else "pooling whose windows do not overlap and are not padded"
         case Linear() | Residual():
             return "" if layer.activation in ("relu", None) else "ReLU and no activation"
-        case GlobalAvgPool() | Excite() | Flatten() | BatchNorm() | ReLU() | Dropout():
+        case GlobalAvgPool() | Excite() | Flatten() | BatchNorm() | GroupNorm() | LayerNorm() | Dropout() | Dropout2d():
+            return ""
+        case ReLU() | LeakyReLU() | PReLU() | ReLU6() | ELU() | SiLU() | HardSwish() | GELU() | Tanh() | Sigmoid():
             return ""
     return "other kinds of layers"
 
@@ -153,8 +181,41 @@ def _kernel(layer: Layer, before: Shape, after: Shape) -> Kernel | None:
             return Kernel("add", into, out, relu=layer.activation == "relu")
         case Excite():
             return Kernel("scale", into, out)
-        case Flatten() | BatchNorm() | ReLU() | Dropout():
+        case GroupNorm():
+            return Kernel(
+                "group_norm", into, out, (1, 1, 0), weights="norm", epsilon=layer.epsilon, groups=layer.groups, scales=before[0]
+            )
+        case LayerNorm():
+            return Kernel("group_norm", into, out, (1, 1, 0), weights="norm", epsilon=layer.epsilon, scales=prod(before))
+        case Flatten() | BatchNorm() | ReLU() | Dropout() | Dropout2d():
             return None  # the memory of an image is flat already; the others are done to an output (see `lower`)
+        case _:
+            return _function(layer, before)
+
+
+def _function(layer: Layer, before: Shape) -> Kernel | None:
+    """The kernel of an activation that is no ReLU."""
+    kernel = Kernel("", _sizes(before), _sizes(before), (1, 1, 0))
+    match layer:
+        case LeakyReLU():
+            return kernel._replace(operation="leaky_relu", parameter=layer.slope)
+        case PReLU():
+            return kernel._replace(operation="prelu", weights="prelu", scales=before[0] if layer.per_channel else 1)
+        case ReLU6():
+            return kernel._replace(operation="relu6")
+        case ELU():
+            return kernel._replace(operation="elu", parameter=layer.alpha)
+        case SiLU():
+            return kernel._replace(operation="silu")
+        case HardSwish():
+            return kernel._replace(operation="hard_swish")
+        case GELU():
+            return kernel._replace(operation="gelu")
+        case Tanh():
+            return kernel._replace(operation="tanh")
+        case Sigmoid():
+            return kernel._replace(operation="sigmoid")
+    return None
 
 
 def _sizes(shape: Shape) -> Sizes:

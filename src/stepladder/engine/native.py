@@ -197,7 +197,10 @@ def _compiled(found: list[Kernel]) -> list[Any]:
     layers = []
     for kernel in found:
         has = [kernel.depthwise, kernel.bias, kernel.norm, kernel.relu]
-        layers.append(make(kernel.operation, kernel.input, kernel.output, kernel.window, has, kernel.dropout, kernel.source))
+        layer = make(kernel.operation, kernel.input, kernel.output, kernel.window, has, kernel.dropout, kernel.source)
+        layer.epsilon, layer.momentum, layer.drops_channels = kernel.epsilon, kernel.momentum, kernel.drops_channels
+        layer.parameter, layer.groups, layer.scales = kernel.parameter, kernel.groups, kernel.scales
+        layers.append(layer)
     return layers
 
 

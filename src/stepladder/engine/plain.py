@@ -13,6 +13,9 @@ from torch.func import functional_call
 from stepladder.augment import normalise, resample
 from stepladder.spec import Join, Layer, Network, Shape, UserError, layers
 from stepladder.spec.layers import (
+    ELU,
+    GELU,
+    Activation,
     AvgPool,
     BatchNorm,
     BlurPool,
@@ -20,10 +23,20 @@ from stepladder.spec.layers import (
     Excite,
     Flatten,
     GlobalAvgPool,
+    GroupNorm,
+    HardSwish,
+    LayerNorm,
+    LeakyReLU,
     Linear,
     MaxPool,
+    Norm,
+    PReLU,
     ReLU,
+    ReLU6,
     Residual,
+    Sigmoid,
+    SiLU,
+    Tanh,
 )
 from stepladder.streams import stream
 
@@ -41,6 +54,26 @@ class Dropout(nn.Module):
         if not self.training:
             return x
         kept = torch.empty_like(x).bernoulli_(1 - self.share, generator=self.generator)
+        return x * kept.div_(1 - self.share)
+
+    def extra_repr(self) -> str:
+        """The share, for print(module)."""
+        return str(self.share)
+
+
+class Dropout2d(nn.Module):
+    """Zeroes a share of each image's channels and scales the rest by 1 / (1 - share), with draws from a generator of its own
+    (Tompson et al. 2015, inverted); of flat features each is a channel."""
+
+    def __init__(self, share: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.share, self.generator = share, generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape; the identity when not training."""
+        if not self.training:
+            return x
+        kept = torch.empty_like(x[:, :, :1, :1] if x.dim() == 4 else x).bernoulli_(1 - self.share, generator=self.generator)
         return x * kept.div_(1 - self.share)
 
     def extra_repr(self) -> str:
@@ -116,8 +149,7 @@ def build(network: Network, dropout: float, generator: torch.Generator) -> Chain
         return name
 
     for number, (layer, before) in enumerate(zip(network.layers, shapes, strict=False)):
-        drops = [("dropout", Dropout(layer.share, generator))] if isinstance(layer, layers.Dropout) else None
-        first, *_ = [add(kind, module) for kind, module in drops or _modules(layer, before)]
+        first, *_ = [add(kind, module) for kind, module in _drops(layer, generator) or _modules(layer, before)]
         begins.append(first)
         if isinstance(layer, Join):
             sources[first] = begins[number - layer.layers]
@@ -155,6 +187,14 @@ def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[fl
     return normalise(levels if maps is None else resample(levels, maps), mean, std)
 
 
+def _drops(layer: Layer, generator: torch.Generator) -> list[tuple[str, nn.Module]]:
+    if isinstance(layer, layers.Dropout):
+        return [("dropout", Dropout(layer.share, generator))]
+    if isinstance(layer, layers.Dropout2d):
+        return [("dropout", Dropout2d(layer.share, generator))]
+    return []
+
+
 def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
     norm, activation = getattr(layer, "norm", None), getattr(layer, "activation", None)
     if norm not in ("batch", None) or activation not in ("relu", None):
@@ -170,10 +210,10 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
         return [("pool", nn.AvgPool2d(layer.kernel, layer.step, layer.padding))]
     if isinstance(layer, BlurPool):
         return [("blur", Blur(before[0], layer.weights, layer.stride))]
-    if isinstance(layer, BatchNorm):
-        return [("norm", (nn.BatchNorm2d if len(before) == 3 else nn.BatchNorm1d)(before[0]))]
-    if isinstance(layer, ReLU):
-        return [("relu", nn.ReLU())]
+    if isinstance(layer, Norm):
+        return [("norm", _norm(layer, before))]
+    if isinstance(layer, Activation):
+        return [_activation(layer, before)]
     if isinstance(layer, Residual):
         return [("sum", Sum()), *relu]
     if isinstance(layer, Excite):
@@ -185,6 +225,40 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
     if isinstance(layer, Flatten):
         return [("flatten", nn.Flatten())]
     raise UserError(f"{layer}: no torch module is known for it")
+
+
+def _norm(layer: Norm, before: Shape) -> nn.Module:
+    match layer:
+        case BatchNorm():
+            return (nn.BatchNorm2d if len(before) == 3 else nn.BatchNorm1d)(before[0], layer.epsilon, layer.momentum)
+        case GroupNorm():
+            return nn.GroupNorm(layer.groups, before[0], layer.epsilon)
+        case LayerNorm():
+            return nn.LayerNorm(before, layer.epsilon)
+
+
+def _activation(layer: Activation, before: Shape) -> tuple[str, nn.Module]:
+    match layer:
+        case ReLU():
+            return "relu", nn.ReLU()
+        case LeakyReLU():
+            return "leaky_relu", nn.LeakyReLU(layer.slope)
+        case PReLU():
+            return "prelu", nn.PReLU(before[0] if layer.per_channel else 1)
+        case ReLU6():
+            return "relu6_", nn.ReLU6()  # relu6_1: no number makes a ReLU of that name
+        case ELU():
+            return "elu", nn.ELU(layer.alpha)
+        case SiLU():
+            return "silu", nn.SiLU()
+        case HardSwish():
+            return "hard_swish", nn.Hardswish()
+        case GELU():
+            return "gelu", nn.GELU()
+        case Tanh():
+            return "tanh", nn.Tanh()
+        case Sigmoid():
+            return "sigmoid", nn.Sigmoid()
 
 
 def initialise(module: nn.Module, seed: int) -> None:

@@ -86,8 +86,8 @@ def _after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
 
 
 def _block_ends(layers: Sequence[Layer]) -> set[int]:
-    """The last layer of each block that is activated: a convolution, the norms and ReLUs directly after it, one pooling, and the
-    norms and ReLUs after that."""
+    """The last layer of each block that is activated: a convolution, the norms and activations directly after it, one
+    pooling, and the norms and activations after that."""
     ends = set()
     for start, layer in enumerate(layers):
         if not isinstance(layer, Convolution):

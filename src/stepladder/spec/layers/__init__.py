@@ -12,15 +12,19 @@ engine makes of it (`engine/kernels.py`, which refuses what it has not met). All
 fields, tables, pages, records and their reading back.
 """
 
+from stepladder.spec.layers.activations import ELU, GELU, HardSwish, LeakyReLU, PReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from stepladder.spec.layers.convolution import Conv, Linear
+from stepladder.spec.layers.dropout import Dropout, Dropout2d
 from stepladder.spec.layers.joins import Excite, Residual
-from stepladder.spec.layers.pointwise import BatchNorm, Dropout, ReLU
+from stepladder.spec.layers.norms import BatchNorm, GroupNorm, LayerNorm
 from stepladder.spec.layers.pooling import AvgPool, BlurPool, Flatten, GlobalAvgPool, MaxPool
 from stepladder.spec.layers.shape import Shape, written
 
 __all__ = [
-    "AvgPool", "BatchNorm", "BlurPool", "Conv", "Convolution", "Dropout", "Excite", "Flatten", "Following", "GlobalAvgPool", "Join",
-    "Layer", "Linear", "MaxPool", "Pointwise", "Pooling", "ReLU", "Residual", "Shape", "activated", "normed", "written",
+    "ELU", "GELU", "Activation", "AvgPool", "BatchNorm", "BlurPool", "Conv", "Convolution", "Dropout", "Dropout2d", "Excite",
+    "Flatten", "Following", "GlobalAvgPool", "GroupNorm", "HardSwish", "Join", "Layer", "LayerNorm", "LeakyReLU", "Linear",
+    "MaxPool", "Norm", "PReLU", "Pointwise", "Pooling", "ReLU", "ReLU6", "Residual", "Shape", "SiLU", "Sigmoid", "Tanh",
+    "activated", "normed", "written",
 ]  # fmt: skip
 
 Join = Residual | Excite
@@ -32,10 +36,16 @@ Convolution = Conv
 Pooling = MaxPool | AvgPool | BlurPool
 """Layers that belong to the convolution they follow: its dropout comes after them."""
 
-Pointwise = BatchNorm | ReLU | Dropout
+Activation = ReLU | LeakyReLU | PReLU | ReLU6 | ELU | SiLU | HardSwish | GELU | Tanh | Sigmoid
+"""Layers that make a convolution's output an activation."""
+
+Norm = BatchNorm | GroupNorm | LayerNorm
+"""Layers after which every number depends on the one in its place and on the mean and variance of others."""
+
+Pointwise = Norm | Activation | Dropout | Dropout2d
 """Layers after which every number depends on the one in its place alone (and a norm on its statistics)."""
 
-Following = BatchNorm | ReLU
+Following = Norm | Activation
 """Layers that belong to the convolution or pooling they follow, likewise."""
 
 Layer = Conv | MaxPool | AvgPool | BlurPool | GlobalAvgPool | Flatten | Linear | Pointwise | Join
@@ -48,4 +58,4 @@ def normed(layer: Layer) -> bool:
 
 def activated(layer: Layer) -> bool:
     """Whether a layer makes a convolution's output an activation."""
-    return isinstance(layer, ReLU) or (isinstance(layer, Conv) and layer.activation is not None)
+    return isinstance(layer, Activation) or (isinstance(layer, Conv) and layer.activation is not None)
