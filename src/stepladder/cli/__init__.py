@@ -72,10 +72,16 @@ def _size(given: str | None) -> tuple[int, int] | None:
     """Height and width of HxW."""
     if given is None:
         return None
-    height, _, width = given.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and height.isascii() and width.isascii() and len(given) < 20):
-        raise UserError(f"--size is {given!r}, expected height x width in pixels, as 28x28")
-    return int(height), int(width)
+    height, width = _sides(given, "--size", "height x width in pixels, as 28x28", 2)
+    return height, width
+
+
+def _sides(given: str, option: str, expected: str, count: int) -> tuple[int, ...]:
+    """The numbers between crosses."""
+    sides = given.lower().split("x")
+    if len(sides) != count or len(given) >= 20 or not all(side.isdecimal() and side.isascii() for side in sides):
+        raise UserError(f"{option} is {given!r}, expected {expected}")
+    return tuple(map(int, sides))
 
 
 def with_lab(command: Callable[..., None]) -> Callable[..., None]:
@@ -320,11 +326,29 @@ def show(
     ladder: LadderName,
     step: Annotated[str | None, typer.Argument(metavar="STEP", help="A step's id.")] = None,
     as_json: Json = False,
+    as_layers: Annotated[
+        bool, typer.Option("--as-layers", help="Print the network of a step or a module in the layer language, to paste.")
+    ] = False,
+    input: Annotated[
+        str, typer.Option("--input", metavar="CxHxW", help="Of a module: the images it takes, channels, height, width.")
+    ] = "1x28x28",
 ) -> None:
-    """Print a ladder's steps, or one step's layers with parameters and receptive field."""
+    """Print a ladder's steps, or one step's layers with parameters and receptive field; or those of any torch module, where LADDER
+    is FILE.py:NAME, NAME a class or a function without arguments."""
+    if ".py:" in ladder and not Path(ladder).exists():
+        from stepladder.cli import modules
+
+        modules.show(ladder, _sides(input, "--input", "channels x height x width, as 3x32x32", 3), as_json, as_layers)
+        return
     loaded = ladders.load(ladder)
     chosen = loaded.step(step) if step else None
-    if as_json:
+    if as_layers:
+        from stepladder.page import words
+
+        if chosen is None:
+            raise UserError("--as-layers prints one network: name a step")
+        print(words.in_layers(chosen.network))
+    elif as_json:
         found = _step_data(chosen) if chosen else {"ladder": loaded.name, "steps": [_step_data(each) for each in loaded.steps]}
         print(json.dumps(found, indent=1))
     elif chosen:

@@ -7,8 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stepladder.anatomy import Jump, Size
-from stepladder.networks import rows as layer_rows
+from stepladder import networks
+from stepladder.anatomy import Jump, Row, Size
 from stepladder.steps import Ladder, Step
 
 VERDICTS = ("target", "against its parent")
@@ -17,18 +17,24 @@ VERDICTS = ("target", "against its parent")
 
 def layers(step: Step) -> None:
     """Print one step's layer table."""
-    table = new(f"{step.id}: {step.title}", ("#", "operation", "in", "out", "k", "p", "s"), left=2)
+    rows(f"{step.id}: {step.title}", networks.rows(step.network))
+    if told := networks.told(step.network, "native"):
+        print(told)
+
+
+def rows(title: str, found: Sequence[Row]) -> None:
+    """Print a layer table."""
+    table = new(title, ("#", "operation", "in", "out", "k", "p", "s"), left=2)
     for name in ("parameters", "MACs", "jump in", "out", "RF in", "out"):
         table.add_column(name, justify="right")
-    rows = layer_rows(step.network)
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(found, start=1):
         table.add_row(
             str(number), row.operation, _shape(row.input), _shape(row.output),
             *map(_size, (row.kernel, row.padding, row.stride)), f"{row.parameters:,}", f"{row.macs:,}",
             *map(_size, (row.jump_in, row.jump_out, row.rf_in, row.rf_out)),
         )  # fmt: skip
     table.add_section()
-    table.add_row("", "total", *[""] * 5, f"{sum(row.parameters for row in rows):,}", f"{sum(row.macs for row in rows):,}")
+    table.add_row("", "total", *[""] * 5, f"{sum(row.parameters for row in found):,}", f"{sum(row.macs for row in found):,}")
     put(table)
 
 
@@ -54,10 +60,10 @@ def ladders(found: Sequence[Ladder]) -> None:
 
 def results(report: dict[str, Any]) -> None:
     """Print a report's overview, a line for each step."""
-    from stepladder.page.table import HEADS, TEXTS, rows  # scipy: not for `--help`
+    from stepladder.page import table as page  # scipy: not for `--help`
 
-    table = new(None, HEADS, left=TEXTS)
-    for row in rows(report):
+    table = new(None, page.HEADS, left=page.TEXTS)
+    for row in page.rows(report):
         table.add_row(*row)
     put(table)
 

@@ -11,6 +11,7 @@ from stepladder.evidence import Effect
 from stepladder.job import Job, Setup
 from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
+from stepladder.networks import Module
 from stepladder.records import RecordError
 from stepladder.spec import Network, SpecError, UserError
 from stepladder.steps import Ladder, Step
@@ -174,6 +175,15 @@ class Lab:
                 )
 
 
+def _modules(jobs: Sequence[Job]) -> list[str]:
+    """What trains each step that is a module, where it is not what was asked for, or where it is not cached."""
+    found = {}
+    for step, setup in ((job.step, job.setup) for job in jobs):
+        if isinstance(step.network, Module) and (networks.trainer(step.network, setup.engine).reason or not step.network.cached):
+            found[step.id] = f"step {step.id}: {networks.told(step.network, setup.engine)}"
+    return [*found.values()]
+
+
 def _told(setup: Setup) -> list[str]:
     """What images were found; nothing of MNIST itself."""
     if setup.data is None:
@@ -207,7 +217,7 @@ def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:
     todo = sweep.missing(jobs)
     if progress:
         asked = len({(job.fingerprint, job.seed) for job in jobs})
-        live.begin(asked - len(todo), len(todo), runs, _told(jobs[0].setup))
+        live.begin(asked - len(todo), len(todo), runs, [*_told(jobs[0].setup), *_modules(todo)])
     if not todo:
         return []
     runs.mkdir(parents=True, exist_ok=True)

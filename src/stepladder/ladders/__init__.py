@@ -4,6 +4,7 @@ import runpy
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from stepladder.spec import SpecError, shown
 from stepladder.steps import Ladder
@@ -37,8 +38,19 @@ def load(name: str) -> Ladder:
 
 
 def _from_file(path: Path) -> Ladder:
+    found = read(path, "ladder")
+    if type(found) is not Ladder:
+        what = "nothing of that name" if found is None else type(found).__name__
+        raise SpecError(f"{path}: expected it to define `ladder`, a Ladder; found {what}")
+    return found
+
+
+def read(path: Path, name: str) -> Any:
+    """What a Python file defines under a name, None where it does not; raises SpecError, naming file and line, where it fails."""
+    if not path.is_file():
+        raise SpecError(f"{path}: file not found")
     try:
-        found = runpy.run_path(str(path)).get("ladder")
+        found = runpy.run_path(str(path)).get(name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a user's file may raise is the user's to read, at its line; SystemExit too
@@ -46,9 +58,6 @@ def _from_file(path: Path) -> Ladder:
     for name in ("stdout", "stderr"):
         if getattr(getattr(sys, name), "closed", False):
             raise SpecError(f"{path}: it closes sys.{name}, expected it to leave that open")
-    if type(found) is not Ladder:
-        what = "nothing of that name" if found is None else type(found).__name__
-        raise SpecError(f"{path}: expected it to define `ladder`, a Ladder; found {what}")
     return found
 
 

@@ -11,7 +11,7 @@ from stepladder.engine import refusal
 from stepladder.networks.module import Lowered, Module
 from stepladder.spec import Network
 
-__all__ = ["Lowered", "Module", "Trainer", "layers", "read", "rows", "trainer"]
+__all__ = ["Lowered", "Module", "Trainer", "layers", "read", "rows", "told", "trainer"]
 
 
 def read(make: Callable[[], Any], input: tuple[int, int, int] = (1, 28, 28), *, cache: bool = True) -> Module:
@@ -54,3 +54,16 @@ def trainer(network: Network | Module, engine: str) -> Trainer:
         if reason := network.reason if lowered is None else refusal(lowered, engine):
             return Trainer("torch", reason)
     return Trainer(engine)
+
+
+def told(network: Network | Module, engine: str) -> str:
+    """For people, what trains a module where `engine` is asked for, and why not that; empty for a network of layers."""
+    if isinstance(network, Network):
+        return ""
+    found, reason = trainer(network, engine)
+    sentence = f"Module {network.name} is trained by the {found} engine"
+    if reason:
+        sentence += f", not by the {engine} one: {reason}"
+    return (
+        f"{sentence}." if network.cached else f"{sentence}. Its runs are of this session alone, as what it computes is not known."
+    )

@@ -12,9 +12,7 @@ from stepladder.spec import Network
 from stepladder.streams import stream_seed
 
 
-def build(
-    network: Network | Module, engine: ModuleType, dropout: float, generator: torch.Generator, seed: int
-) -> nn.Module:
+def build(network: Network | Module, engine: ModuleType, dropout: float, generator: torch.Generator, seed: int) -> nn.Module:
     """From float batches (n, channels, height, width) to logits (n, classes), on the CPU, in training mode.
 
     A module is what its `make` builds, its weights drawn as it draws them, from the run's stream; its forward is that of the

@@ -39,11 +39,6 @@ class Module:
     cached: bool = field(compare=False, default=True)
 
     @property
-    def remark(self) -> str:
-        """That it is not cached, for people; empty where it is."""
-        return "" if self.cached else f"Not cached: what {self.name} computes is not known, it is trained anew in every session."
-
-    @property
     def point_norm(self) -> Layer | None:
         """As a network's."""
         return self.lowered.network.point_norm if self.lowered else None

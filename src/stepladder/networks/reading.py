@@ -91,7 +91,9 @@ def _tried(module: nn.Module, input: Input) -> tuple[int, frozenset[str]]:
             raise SpecError(f"its forward stops at 2 images of {_by(input)} ({type(error).__name__}: {error})") from None
         if not isinstance(scores, torch.Tensor) or scores.dim() != 2 or scores.shape[1] < 2 or len(scores) != 2:
             shape = f"shape {tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__
-            raise SpecError(f"its forward gives {shape} of 2 images, expected a number for each of at least two classes: (2, classes)")
+            raise SpecError(
+                f"its forward gives {shape} of 2 images, expected a number for each of at least two classes: (2, classes)"
+            )
         try:
             scores.sum().backward()
         except RuntimeError as error:

@@ -98,7 +98,8 @@ def _result(data: dict[str, Any], step: Step) -> str:
         verdict = "**dead, nothing changed**" if effect["verdict"] == "dead" else cells.effect(effect)
         texts.append(f"{points(effect['mean'])}{interval} against {data['parent']}: {verdict}")
     change = f"Changed: {words.brief(step.change)}. " if step.change else ""
-    return f"{change}{'; '.join(texts)}."
+    module = f" {_written(data['module'])}" if data["module"] else ""
+    return f"{change}{'; '.join(texts)}.{module}"
 
 
 def _written(text: str) -> str:

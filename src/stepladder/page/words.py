@@ -6,8 +6,10 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from stepladder import networks
 from stepladder.analysis import cells, counted, p_value, percent, point_range, size
-from stepladder.spec import Affine, Network, StepLR
+from stepladder.networks import Module
+from stepladder.spec import Affine, Network, StepLR, UserError
 from stepladder.steps import Change
 
 
@@ -39,14 +41,28 @@ def value(name: str, found: Any) -> str:
         return f"learning rate x {found.factor:g} after every {counted(found.every, 'epoch')}"
     if isinstance(found, Affine):
         return _affine(found)
-    if isinstance(found, Network):
+    if isinstance(found, Network | Module):
         return " · ".join(layers(found))
     return code(found)
 
 
-def layers(network: Network) -> list[str]:
-    """A network's layers as they are written: `Conv(14)`, `MaxPool(2)`, `Conv(10, activation=None)`."""
-    return [code(layer) for layer in network.layers]
+def layers(network: Network | Module) -> list[str]:
+    """A network's layers as they are written: `Conv(14)`, `MaxPool(2)`, `Conv(10, activation=None)`; of a module that has none,
+    its table's rows: `lstm to 16`."""
+    lowered = networks.layers(network)
+    if lowered is None:
+        return [f"{row.operation} to {' x '.join(map(str, row.output))}" for row in networks.rows(network)]
+    return [code(layer) for layer in lowered.layers]
+
+
+def in_layers(network: Network | Module) -> str:
+    """A network as the Python that makes it, a line for each layer; raises UserError for a module that the layers cannot express."""
+    found = networks.layers(network)
+    if found is None:
+        raise UserError(f"module {network.name} cannot be written in the layer language: {network.reason}")  # type: ignore[union-attr]
+    rest = [f"input={found.input}"] * (found.input != (1, 28, 28)) + [f"classes={found.classes}"] * (found.classes != 10)
+    lines = "".join(f"    {code(layer)},\n" for layer in found.layers)
+    return f"Network([\n{lines}]{''.join(f', {each}' for each in rest)})"
 
 
 def code(found: Any) -> str:
@@ -63,7 +79,7 @@ def code(found: Any) -> str:
 
 def parts(change: Change) -> tuple[list[Part], list[Part]]:
     """Old and new value in pieces, so that what differs can be shown: a network in layers, all else in one piece."""
-    if isinstance(change.old, Network) and isinstance(change.new, Network):
+    if change.concept == "network":
         return _compare(layers(change.old), layers(change.new))
     old, new = (value(change.concept, found) for found in (change.old, change.new))
     return [Part(old, True)], [Part(new, True)]
