@@ -243,7 +243,9 @@ void Network::backward(const float* logits, float* parameters, float* x) {
         parameters += stage.parameter_count();
     }
     const bool fused = first_is_fused(x != nullptr);
-    for (size_t i = stages_.size(); i-- > (fused ? 1 : 0);) {
+    // Of a first layer without weights nothing is wanted but the gradient of the batch.
+    const bool skipped = fused || (!x && !stages_[0].trained_weights());
+    for (size_t i = stages_.size(); i-- > (skipped ? 1 : 0);) {
         Stage& stage = stages_[i];
         const Clock clock(stage.backward_seconds);
         const bool last = i + 1 == stages_.size();

@@ -10,8 +10,9 @@ from native_twin import WINDOWS, assert_agrees, batches, distance, example, netw
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, ladders
+from stepladder import AvgPool, BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, ReLU, Residual, ladders
 from stepladder.engine import native, plain
+from stepladder.spec import Layer
 from stepladder.streams import stream
 
 MIXED = Network(
@@ -103,6 +104,23 @@ def test_a_bias_before_a_norm_has_no_gradient_and_moves_the_running_mean() -> No
     assert torch.equal(bias.grad, torch.zeros(5))
     moved = module.get_buffer("norm1.running_mean") - without.get_buffer("norm1.running_mean")
     torch.testing.assert_close(moved, 0.1 * bias.detach())
+
+
+@pytest.mark.parametrize(
+    "first", [MaxPool(2), AvgPool(3, 2, 1), ReLU(), BlurPool(), Conv(3)], ids=lambda layer: type(layer).__name__
+)
+def test_a_pass_leaves_nothing_behind_for_the_next_whatever_its_first_layer(first: Layer) -> None:
+    network = Network([first, Conv(4), Flatten(), Linear(5)], input=(1, 12, 12), classes=5)
+    module, x = build(network), torch.randn(9, 1, 12, 12, generator=stream(0))
+    found = []
+    for _ in range(3):
+        prepare(module, 0)
+        module.zero_grad()
+        module(x).square().sum().backward()  # no gradient of x is asked for
+        statistics = [tensor.clone() for tensor in module.buffers() if tensor.is_floating_point()]
+        found.append([*statistics, *(parameter.grad for parameter in module.parameters() if parameter.grad is not None)])
+    for again in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], again, strict=True))
 
 
 # Kinks and what is not finite
