@@ -83,13 +83,11 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
         }
         if (l.operation == Operation::convolution) {
             if (!l.fixed)
-                kernels_.weight_gradient({l.in_channels, l.in_height, l.in_width, l.out_channels, l.out_height, l.out_width,
-                                          l.kernel, l.stride, l.padding, l.depthwise, stage.columns.data(), gradient, plane, in,
-                                          scratch.weights.data(), y, to, stage.weight_blocks.data(),
-                                          (int)stage.weight_blocks.size()});
+                kernels_.weight_gradient({l.in_height, l.in_width, l.out_height, l.out_width, l.window, l.in_group(), l.out_group(),
+                                          stage.columns.data(), gradient, plane, in, scratch.weights.data(), y, to,
+                                          stage.weight_blocks.data(), (int)stage.weight_blocks.size()});
             if (onwards_wanted) {
-                // The input rows that meet no output row from `to` on: their gradients are whole.
-                done = to == l.out_height ? l.in_height : std::max(done, std::min(l.in_height, to * l.stride - l.padding));
+                done = l.rows_whole(to);
                 kernels_.convolve({&stage.gradient_walk, gradient, stage.gradient_weights.data(), nullptr, onwards, begun, done,
                                    nullptr, nullptr, &through});
             }
@@ -102,10 +100,10 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
                                              stage.moments.data() + (size_t)tile * 2 * l.groups * kernels_.lanes, onwards,
                                              scratch.weights.data(), through);
             else if (l.operation == Operation::max_pool)
-                kernels_.pool_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, in, onwards, through);
+                kernels_.pool_gradient(rows, l.window, l.in_height, l.in_width, gradient, in, out, onwards, through);
             else
-                kernels_.average_gradient(rows, l.kernel, l.in_height, l.in_width, gradient, onwards, through);
-            done = to == l.out_height ? l.in_height : to * l.kernel;
+                kernels_.average_gradient(rows, l.window, l.in_height, l.in_width, gradient, onwards, through);
+            done = l.rows_whole(to);
         }
         if (fused) {
             const bool flat = before->layer.out_height != l.in_height;  // one row of all
@@ -127,7 +125,8 @@ bool Network::first_is_fused(bool to_input) const {
 
 size_t Network::first_sum_count() const {
     const Layer& l = stages_[0].layer;
-    return 2 * stages_[0].weight_count() + (size_t)l.in_channels * l.kernel * l.kernel;
+    if (l.operation != Operation::convolution) return 0;
+    return 2 * stages_[0].weight_count() + (size_t)l.in_channels * l.taps();
 }
 
 void Network::first_rows(int tile, Scratch& scratch, int from, int to) const {
@@ -135,26 +134,26 @@ void Network::first_rows(int tile, Scratch& scratch, int from, int to) const {
     const Layer& l = stage.layer;
     const float* in = input_.data() + tile * stage.in_size() * kernels_.lanes;
     float* sums = scratch.fused_sums.data();
-    const auto add = [&](int channels, bool depthwise, const float* gradient, const int* blocks, int block_count) {
-        kernels_.weight_gradient({l.in_channels, l.in_height, l.in_width, channels, l.out_height, l.out_width, l.kernel, l.stride,
-                                  l.padding, depthwise, stage.columns.data(), gradient, (ptrdiff_t)l.out_height * l.out_width, in,
-                                  sums, from, to, blocks, block_count});
+    const auto add = [&](int in_group, int out_group, const float* gradient, const int* blocks, int block_count) {
+        kernels_.weight_gradient({l.in_height, l.in_width, l.out_height, l.out_width, l.window, in_group, out_group,
+                                  stage.columns.data(), gradient, (ptrdiff_t)l.out_height * l.out_width, in, sums, from, to, blocks,
+                                  block_count});
     };
     const size_t weights = stage.weight_count() * kernels_.lanes;
     const int blocks = (int)stage.weight_blocks.size(), one = 1;
-    add(l.out_channels, l.depthwise, scratch.fused.data(), stage.weight_blocks.data(), blocks);
+    add(l.in_group(), l.out_group(), scratch.fused.data(), stage.weight_blocks.data(), blocks);
     if (!l.norm || !training_) return;  // b and c are 0
     sums += weights;
-    add(l.out_channels, l.depthwise, stage.out.data() + tile * stage.out_size() * kernels_.lanes, stage.weight_blocks.data(),
+    add(l.in_group(), l.out_group(), stage.out.data() + tile * stage.out_size() * kernels_.lanes, stage.weight_blocks.data(),
         blocks);
     sums += weights;
-    add(1, false, ones_.data(), &one, 1);
+    add(l.in_channels, 1, ones_.data(), &one, 1);
 }
 
 void Network::collect_first_gradients(int groups, float* parameters) const {
     const Stage& stage = stages_[0];
     const Layer& l = stage.layer;
-    const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
+    const int taps = l.taps(), in_channels = l.in_group();
     const size_t weights = stage.weight_count(), count = first_sum_count();
     const auto total = [&](size_t at) {
         double sum = 0;
@@ -167,7 +166,7 @@ void Network::collect_first_gradients(int groups, float* parameters) const {
         for (int i = 0; i < in_channels; ++i)
             for (int tap = 0; tap < taps; ++tap)
                 for (int c = first; c < first + channels; ++c, ++at) {
-                    const size_t one = 2 * weights + (size_t)(l.depthwise ? c : i) * taps + tap;
+                    const size_t one = 2 * weights + (size_t)(c / l.out_group() * in_channels + i) * taps + tap;
                     parameters[((size_t)c * in_channels + i) * taps + tap] =
                         (float)(stage.a[c] * total(at) + stage.b[c] * total(weights + at) + stage.c[c] * total(one));
                 }
@@ -187,7 +186,7 @@ void Network::collect_gradients(Stage& stage, int groups, float* parameters) con
         for (size_t at = 0; at < count; ++at) parameters[at] = total(at);
         return;
     }
-    const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
+    const int taps = l.taps(), in_channels = l.in_group();
     size_t at = 0;
     int first = 0;
     for (int channels : stage.weight_blocks) {
@@ -244,7 +243,9 @@ void Network::backward(const float* logits, float* parameters, float* x) {
         parameters += stage.parameter_count();
     }
     const bool fused = first_is_fused(x != nullptr);
-    for (size_t i = stages_.size(); i-- > (fused ? 1 : 0);) {
+    // Of a first layer without weights nothing is wanted but the gradient of the batch.
+    const bool skipped = fused || (!x && !stages_[0].trained_weights());
+    for (size_t i = stages_.size(); i-- > (skipped ? 1 : 0);) {
         Stage& stage = stages_[i];
         const Clock clock(stage.backward_seconds);
         const bool last = i + 1 == stages_.size();

@@ -9,7 +9,7 @@ using namespace stepladder;
 // One register block of work: a few output channels of a few pixels of one output row.
 struct Block {
     const V* in;
-    ptrdiff_t in_channel, in_row, in_pixel;
+    ptrdiff_t in_channel, in_row, in_tap, in_pixel;
     const float* weights;
     ptrdiff_t weight_channel, weight_row, weight_column;
     int in_channels, tap_rows, tap_columns;
@@ -77,7 +77,7 @@ INLINE void accumulate_taps(const Block& b, V (&value)[channels][pixels]) {
         for (int r = 0; r < b.tap_rows; ++r, in_row += b.in_row, weight_row += b.weight_row) {
             const V* in = in_row;
             const float* weight = weight_row;
-            for (int t = 0; t < b.tap_columns; ++t, ++in, weight += b.weight_column) {
+            for (int t = 0; t < b.tap_columns; ++t, in += b.in_tap, weight += b.weight_column) {
                 V x[pixels];
 #pragma GCC unroll 8
                 for (int p = 0; p < pixels; ++p) x[p] = in[p * b.in_pixel];
@@ -243,11 +243,12 @@ template <Epilogue epilogue>
 void convolve_rows(const Convolution& work) {
     const Walk& walk = *work.walk;
     const ptrdiff_t in_plane = (ptrdiff_t)walk.in_height * walk.in_width, out_plane = (ptrdiff_t)walk.out_height * walk.out_width;
-    const int in_channels = walk.depthwise ? 1 : walk.in_channels, taps = walk.kernel * walk.kernel;
+    const int taps = walk.kernel * walk.kernel;
     Block b;
     b.in_channel = in_plane;
-    b.in_row = walk.in_width;
-    b.in_channels = in_channels;
+    b.in_row = (ptrdiff_t)walk.in_step * walk.in_width;
+    b.in_tap = walk.in_step;
+    b.in_channels = walk.in_group;
     b.out_channel = out_plane;
     for (int y = work.from; y < work.to; ++y) {
         const RowTaps& row = walk.rows[y];
@@ -255,9 +256,10 @@ void convolve_rows(const Convolution& work) {
         int first = 0;
         for (int k = 0; k < walk.block_count; ++k) {
             const int channels = walk.blocks[k];
-            const V* in = (const V*)work.in + (walk.depthwise ? first * in_plane : 0) + (ptrdiff_t)row.in * walk.in_width;
+            const int group = first / walk.out_group;
+            const V* in = (const V*)work.in + group * walk.in_group * in_plane + (ptrdiff_t)row.in * walk.in_width;
             const float* weights =
-                work.weights + (ptrdiff_t)first * in_channels * taps + (ptrdiff_t)row.tap * walk.kernel * channels;
+                work.weights + (ptrdiff_t)first * walk.in_group * taps + (ptrdiff_t)row.tap * walk.kernel * channels;
             const ptrdiff_t offset = first * out_plane + (ptrdiff_t)y * walk.out_width;
             b.weight_channel = (ptrdiff_t)taps * channels;
             b.weight_row = (ptrdiff_t)walk.tap_step * walk.kernel * channels;
@@ -293,7 +295,7 @@ void convolve_rows(const Convolution& work) {
                     b.out = (V*)work.out + offset + run.out;
                     b.out_pixel = run.out_step;
                     b.x_offset = offset + run.out;
-                    const bool three = run.taps == 3 && run.in_step == 1 && walk.tap_step == 1;
+                    const bool three = run.taps == 3 && run.in_step == 1 && walk.tap_step == 1 && walk.in_step == 1;
                     (three ? functions.three : functions.any)(b, run.count);
                 }
             }

@@ -5,6 +5,7 @@
 #include "joins.hpp"
 #include "norms.hpp"
 #include "pointwise.hpp"
+#include "pooling.hpp"
 #include "weight_gradient.hpp"
 
 namespace {

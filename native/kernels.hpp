@@ -7,10 +7,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "window.hpp"
+
 namespace stepladder {
 
-// Where one row of outputs takes its taps from: input row `in` meets kernel row `tap`, the next rows follow; `taps` of
-// them lie inside the input. Taps on the zero border are never visited.
+// Where one row of outputs takes its taps from: input row `in` meets kernel row `tap`, the next ones follow, their steps those
+// of the walk; `taps` of them lie inside the input. Taps on the zero border are never visited.
 struct RowTaps {
     int in, tap, taps;
 };
@@ -23,15 +25,16 @@ struct ColumnRun {
 
 // How a convolution walks over its input; the gradient of a convolution is a walk of the same kind over its output.
 struct Walk {
-    int in_channels, in_height, in_width;
-    int out_channels, out_height, out_width;
-    int kernel, tap_step;  // kernel side; step between the kernel rows (columns) that meet successive input rows
-    bool depthwise;
-    int border;           // zero columns on either side, for a kernel of 3 and steps of 1; else 0: `runs` tell
-    const RowTaps* rows;  // one for each output row
+    int in_height, in_width;
+    int out_height, out_width;
+    int kernel;               // its side
+    int tap_step, in_step;    // between the kernel rows (columns) that meet input rows, and between those input rows
+    int in_group, out_group;  // channels of a group: an output channel sees the input channels of its own
+    int border;               // zero columns on either side, for a kernel of 3 and steps of 1; else 0: `runs` tell
+    const RowTaps* rows;      // one for each output row
     const ColumnRun* runs;
     int run_count;
-    const int* blocks;  // how the output channels are split into register blocks
+    const int* blocks;  // how the output channels are split into register blocks, each inside a group
     int block_count;
 };
 
@@ -54,7 +57,7 @@ struct GradientSums {
 // they are stored; with `gradient`, the outputs are gradients of activations instead.
 struct Convolution {
     const Walk* walk;
-    const float *in, *weights, *bias;  // weights packed [block][in channel][row][column][channel of block]
+    const float *in, *weights, *bias;  // weights packed [block][in channel of the group][row][column][channel of block]
     float* out;
     int from, to;
     float *sum, *square;
@@ -66,12 +69,13 @@ struct Span {
 };
 
 // Adds the products of output gradient rows [from, to) and activations to `out`, one vector for each weight:
-// [block][in channel][row][column][channel of block].
+// [block][in channel of the group][row][column][channel of block].
 struct WeightGradient {
-    int in_channels, in_height, in_width, out_channels, out_height, out_width, kernel, stride, padding;
-    bool depthwise;
-    const Span* columns;    // for each column of the kernel: the output columns whose input column lies inside the input
-    const float* gradient;  // its row 0; channels are `gradient_plane` apart
+    int in_height, in_width, out_height, out_width;
+    Window window;
+    int in_group, out_group;  // channels of a group
+    const Span* columns;      // for each column of the kernel: the output columns whose input column lies inside the input
+    const float* gradient;    // its row 0; channels are `gradient_plane` apart
     ptrdiff_t gradient_plane;
     const float* activation;
     float* out;
@@ -137,14 +141,14 @@ struct Kernels {
     // out = a * gradient + b * x + c for each channel, zero in lanes from `images` on; out's channels are `out_plane` apart
     void (*differentiate)(const Rows&, const float* a, const float* b, const float* c, const float* gradient, const float* x,
                           float* out, ptrdiff_t out_plane, int images);
-    // non-overlapping maxima of size x size; `rows` are those of the output; in has in_height x in_width
-    void (*pool)(const Rows&, int size, int in_height, int in_width, const float* in, float* out);
-    // sends each gradient to the first maximum of its window in `in`
-    void (*pool_gradient)(const Rows&, int size, int in_height, int in_width, const float* gradient, const float* in, float* out,
-                          const GradientSums&);
-    // means of non-overlapping windows, likewise; a `size` of 0 is one window of all
-    void (*average)(const Rows&, int size, int in_height, int in_width, const float* in, float* out);
-    void (*average_gradient)(const Rows&, int size, int in_height, int in_width, const float* gradient, float* out,
+    // maxima of the windows, of what lies inside the input; `rows` are those of the output; in has in_height x in_width
+    void (*pool)(const Rows&, const Window&, int in_height, int in_width, const float* in, float* out);
+    // sends each gradient to the first maximum of its window in `in`; `most` is what `pool` gave
+    void (*pool_gradient)(const Rows&, const Window&, int in_height, int in_width, const float* gradient, const float* in,
+                          const float* most, float* out, const GradientSums&);
+    // means of the windows, zeros around the input included; a kernel of 0 is one window of all
+    void (*average)(const Rows&, const Window&, int in_height, int in_width, const float* in, float* out);
+    void (*average_gradient)(const Rows&, const Window&, int in_height, int in_width, const float* gradient, float* out,
                              const GradientSums&);
     // out = in + source
     void (*add)(int channels, int plane, const float* in, const float* source, float* out);

@@ -45,8 +45,8 @@ const std::map<std::string, Function> functions = {
     {"sigmoid", Function::sigmoid},
 };
 
-Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> out, std::vector<int> window, std::vector<bool> has,
-            float dropout, int source) {
+Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> out, std::vector<int> window, int groups,
+            std::vector<bool> has, float dropout, int source) {
     const bool fixed = operation == "fixed_convolution";
     const Operation kind = fixed || operation == "convolution" ? Operation::convolution
                            : operation == "max_pool"           ? Operation::max_pool
@@ -55,8 +55,9 @@ Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> 
                            : operation == "group_norm"         ? Operation::group_norm
                            : functions.count(operation)        ? Operation::function
                                                                : Operation::scale;
-    Layer made{kind,         in.at(0),  in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), window.at(0), window.at(1),
-               window.at(2), has.at(0), has.at(1), has.at(2), has.at(3), dropout,   fixed,     source};
+    const Window slides{window.at(0), window.at(1), window.at(2), window.at(3)};
+    Layer made{kind,   in.at(0),  in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), slides,
+               groups, has.at(0), has.at(1), has.at(2), dropout,   fixed,     source};
     if (kind == Operation::function) made.function = functions.at(operation);
     return made;
 }
@@ -126,10 +127,9 @@ NB_MODULE(_native, m) {
         .def_rw("momentum", &Layer::momentum)
         .def_rw("drops_channels", &Layer::drops_channels)
         .def_rw("parameter", &Layer::parameter)
-        .def_rw("groups", &Layer::groups)
         .def_rw("scales", &Layer::scales);
-    m.def("layer", &layer, nb::arg("operation"), nb::arg("input"), nb::arg("output"), nb::arg("window"), nb::arg("has"),
-          nb::arg("dropout"), nb::arg("source") = 0);
+    m.def("layer", &layer, nb::arg("operation"), nb::arg("input"), nb::arg("output"), nb::arg("window"), nb::arg("groups"),
+          nb::arg("has"), nb::arg("dropout"), nb::arg("source") = 0);
     m.def("isas", [] {
         std::vector<std::string> names;
         for (const Kernels* kernels : supported()) names.push_back(kernels->name);

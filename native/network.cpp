@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <numeric>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -46,7 +47,7 @@ void Buffer::Free::operator()(float* memory) const { std::free(memory); }
 
 size_t Network::Stage::weight_count() const {
     if (layer.operation != Operation::convolution) return 0;
-    return (size_t)layer.out_channels * (layer.depthwise ? 1 : layer.in_channels) * layer.kernel * layer.kernel;
+    return (size_t)layer.out_channels * layer.in_group() * layer.taps();
 }
 
 size_t Network::Stage::trained_weights() const {
@@ -70,7 +71,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
     const Layer& last = layers.back();
     if (last.bias || last.norm || last.relu || last.dropout > 0) {
         const int size = last.out_channels * last.out_height * last.out_width;
-        layers.push_back({Operation::average_pool, size, 1, 1, size, 1, 1, 1, 1, 0, false, false, false, false, 0, false, 0});
+        layers.push_back({Operation::average_pool, size, 1, 1, size, 1, 1, {1, 1, 0, 1}, 1, false, false, false, 0, false, 0});
     }
     stages_.resize(layers.size());
     for (size_t i = 0; i < layers.size(); ++i) {
@@ -79,46 +80,47 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         // Draws have 16 bits. The share is made one that they can meet exactly, so that the scale fits it.
         s.layer.dropout = std::min(std::round(s.layer.dropout * 65536), 65535.0f) / 65536;
         const Layer& l = s.layer;
-        const int k = l.kernel;
         // A block's output, gradient and activation rows stay in the nearest cache (48 kB here, 32 kB elsewhere).
         s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
         if (l.operation == Operation::group_norm) s.rows_at_once = l.out_height;  // its sums are over all rows
         if (l.joins()) stages_[l.source].last_join = i;
         if (l.operation == Operation::convolution) {
-            s.rows = forward_taps(l.out_height, l.in_height, k, l.stride, l.padding);
-            s.runs = join(forward_taps(l.out_width, l.in_width, k, l.stride, l.padding), 1, l.stride);
-            s.gradient_rows = gradient_taps(l.in_height, l.out_height, k, l.stride, l.padding);
-            s.gradient_runs = join(gradient_taps(l.in_width, l.out_width, k, l.stride, l.padding), l.stride, 1);
-            s.blocks = split(l.out_channels, l.depthwise ? 1 : kernels.block);
-            s.gradient_blocks = split(l.in_channels, l.depthwise ? 1 : kernels.block);
-            s.columns = tap_spans(l.out_width, l.in_width, k, l.stride, l.padding);
-            s.weight_blocks = split(l.out_channels, l.depthwise ? 1 : kernels.gradient_block);
-            const bool simple = k == 3 && l.stride == 1;
-            s.walk = {l.in_channels,
-                      l.in_height,
+            const Window& w = l.window;
+            s.rows = forward_taps(l.out_height, l.in_height, w);
+            s.runs = join(forward_taps(l.out_width, l.in_width, w), 1, w.stride);
+            s.gradient_rows = gradient_taps(l.in_height, l.out_height, w);
+            s.gradient_runs = join(gradient_taps(l.in_width, l.out_width, w), w.stride, 1);
+            s.blocks = split(l.groups, l.out_group(), kernels.block);
+            s.gradient_blocks = split(l.groups, l.in_group(), kernels.block);
+            s.columns = tap_spans(l.out_width, l.in_width, w);
+            s.weight_blocks = split(l.groups, l.out_group(), kernels.gradient_block);
+            const int common = std::gcd(w.stride, w.dilation);
+            const bool bordered = w.kernel == 3 && w.stride == 1 && w.dilation == 1 && w.padding <= 2;
+            s.walk = {l.in_height,
                       l.in_width,
-                      l.out_channels,
                       l.out_height,
                       l.out_width,
-                      k,
+                      w.kernel,
                       1,
-                      l.depthwise,
-                      simple ? l.padding : 0,
+                      w.dilation,
+                      l.in_group(),
+                      l.out_group(),
+                      bordered ? w.padding : 0,
                       s.rows.data(),
                       s.runs.data(),
                       (int)s.runs.size(),
                       s.blocks.data(),
                       (int)s.blocks.size()};
-            s.gradient_walk = {l.out_channels,
-                               l.out_height,
+            s.gradient_walk = {l.out_height,
                                l.out_width,
-                               l.in_channels,
                                l.in_height,
                                l.in_width,
-                               k,
-                               l.stride,
-                               l.depthwise,
-                               simple ? 2 - l.padding : 0,
+                               w.kernel,
+                               w.stride / common,
+                               w.dilation / common,
+                               l.out_group(),
+                               l.in_group(),
+                               bordered ? 2 - w.padding : 0,
                                s.gradient_rows.data(),
                                s.gradient_runs.data(),
                                (int)s.gradient_runs.size(),
@@ -174,7 +176,7 @@ void Network::pack(const Stage& stage, const Tensors& tensors, Ready& ready) con
         if (l.operation == Operation::group_norm) ready.weights.insert(ready.weights.end(), tensors.bias, tensors.bias + l.scales);
         return;
     }
-    const int taps = l.kernel * l.kernel, in_channels = l.depthwise ? 1 : l.in_channels;
+    const int taps = l.taps(), in_channels = l.in_group();
     ready.weights.resize(stage.weight_count());
     float* to = ready.weights.data();
     int first = 0;
@@ -190,15 +192,15 @@ void Network::pack(const Stage& stage, const Tensors& tensors, Ready& ready) con
 
 void Network::pack_gradient(Stage& stage, const Tensors& tensors) const {
     const Layer& l = stage.layer;
-    const int taps = l.kernel * l.kernel, from_channels = l.depthwise ? 1 : l.out_channels;
-    const int stride = l.depthwise ? 1 : l.in_channels;  // of one output channel in torch's weight
+    const int taps = l.taps(), in_group = l.in_group(), out_group = l.out_group();
     stage.gradient_weights.resize(stage.weight_count());
     float* to = stage.gradient_weights.data();
     int first = 0;
     for (int channels : stage.gradient_blocks) {
-        for (int o = 0; o < from_channels; ++o)
+        const int group = first / in_group, inside = first % in_group;
+        for (int o = group * out_group; o < (group + 1) * out_group; ++o)
             for (int tap = taps - 1; tap >= 0; --tap)
-                for (int c = 0; c < channels; ++c) *to++ = tensors.weight[((size_t)o * stride + first + c) * taps + tap];
+                for (int c = 0; c < channels; ++c) *to++ = tensors.weight[((size_t)o * in_group + inside + c) * taps + tap];
         first += channels;
     }
 }
@@ -283,15 +285,9 @@ void Network::operate(const Stage& stage, const Ready& ready, const float* in, f
     else if (l.operation == Operation::group_norm)
         kernels_.group_norm(group_norm_of(stage, ready), in, out, moments);
     else if (l.operation == Operation::max_pool)
-        kernels_.pool({l.out_channels, l.out_height, l.out_width, from, to}, l.kernel, l.in_height, l.in_width, in, out);
+        kernels_.pool({l.out_channels, l.out_height, l.out_width, from, to}, l.window, l.in_height, l.in_width, in, out);
     else
-        kernels_.average({l.out_channels, l.out_height, l.out_width, from, to}, l.kernel, l.in_height, l.in_width, in, out);
-}
-
-// The input rows that output rows up to `to` need, forward and backward: all of them for the last output row.
-static int rows_needed(const Layer& l, int to) {
-    if (to == l.out_height) return l.in_height;
-    return std::min(l.in_height, (to - 1) * l.stride - l.padding + std::max(l.kernel, l.stride));
+        kernels_.average({l.out_channels, l.out_height, l.out_width, from, to}, l.window, l.in_height, l.in_width, in, out);
 }
 
 // Makes what enters a stage, as far as its output rows up to `to` need it: the activation of the output before it, worked
@@ -307,7 +303,7 @@ const float* Network::enter(size_t number, int tile, float* room, int to, int& d
         keys[lane] = (uint32_t)mix(key_ ^ mix((uint64_t)number << 32 | (uint32_t)(tile * kernels_.lanes + lane)));
     // Rows are those of the output before: flattening makes one row of many.
     const bool flat = before.layer.out_height != stage.layer.in_height;
-    const int needed = flat ? before.layer.out_height : rows_needed(stage.layer, to);
+    const int needed = flat ? before.layer.out_height : stage.layer.rows_needed(to);
     activate(before, before.trained, dropping ? keys : nullptr, before.out.data() + tile * before.out_size() * kernels_.lanes, room,
              done, needed);
     done = needed;

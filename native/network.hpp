@@ -17,8 +17,9 @@ enum class Operation { convolution, max_pool, average_pool, add, scale, function
 struct Layer {
     Operation operation;
     int in_channels, in_height, in_width, out_channels, out_height, out_width;
-    int kernel, stride, padding;  // pooling: kernel = stride, no padding; average_pool of kernel 0: of all there is
-    bool depthwise, bias, norm, relu;
+    Window window;  // average_pool of kernel 0: of all there is
+    int groups;     // of channels: a convolution's, those of group_norm
+    bool bias, norm, relu;
     float dropout;
     bool fixed;                             // a convolution whose weights are not trained
     int source;                             // joins (add, scale): the layer whose input is their second one
@@ -26,9 +27,13 @@ struct Layer {
     bool drops_channels = false;            // dropout of whole channels
     Function function = {};
     float parameter = 0;  // of the function
-    int groups = 1;       // of group_norm
     int scales = 0;       // function, group_norm: how many slopes, or scales, are trained
 
+    int in_group() const { return in_channels / groups; }
+    int out_group() const { return out_channels / groups; }
+    int taps() const { return window.kernel * window.kernel; }
+    int rows_needed(int to) const { return stepladder::rows_needed(window, to, out_height, in_height); }
+    int rows_whole(int to) const { return stepladder::rows_whole(window, to, out_height, in_height); }
     bool joins() const { return operation == Operation::add || operation == Operation::scale; }
 };
 

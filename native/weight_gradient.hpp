@@ -8,7 +8,7 @@ using namespace stepladder;
 
 constexpr int most_gradient_channels = REGISTERS == 32 ? 8 : 4;
 
-// Where `taps` neighbouring weights of one kernel row of one input channel stand, for a block of output channels.
+// Where `taps` successive weights of one kernel row of one input channel stand, for a block of output channels.
 struct Weights {
     const V *gradient, *activation;  // planes: of the block's first output channel, of the input channel
     V* out;
@@ -19,7 +19,8 @@ struct Weights {
 // a channel, and channels * taps multiply-adds. The lanes are summed at the very end (add_lanes).
 template <int channels, int taps>
 void accumulate(const WeightGradient& w, const Weights& at) {
-    const ptrdiff_t plane = w.gradient_plane;
+    const ptrdiff_t plane = w.gradient_plane, apart = w.window.dilation;
+    const int stride = w.window.stride;
     V sum[channels][taps];
 #pragma GCC unroll 8
     for (int c = 0; c < channels; ++c)
@@ -34,10 +35,10 @@ void accumulate(const WeightGradient& w, const Weights& at) {
     }
 
     for (int y = w.from; y < w.to; ++y) {
-        const int in_row = y * w.stride - w.padding + at.row;
+        const int in_row = y * stride - w.window.padding + at.row * w.window.dilation;
         if (in_row < 0 || in_row >= w.in_height) continue;
         const V* gradient = at.gradient + (ptrdiff_t)y * w.out_width;
-        const V* activation = at.activation + (ptrdiff_t)in_row * w.in_width - w.padding + at.column;
+        const V* activation = at.activation + (ptrdiff_t)in_row * w.in_width - w.window.padding + at.column * apart;
         // The border: pixels for which only some taps are inside the input. (Unrolled: an index known only at run time
         // would push the sums out of the registers.)
 #pragma GCC unroll 4
@@ -47,15 +48,15 @@ void accumulate(const WeightGradient& w, const Weights& at) {
                     x = all_to - 1;
                     continue;
                 }
-                const V a = activation[x * w.stride + t];
+                const V a = activation[x * stride + t * apart];
 #pragma GCC unroll 8
                 for (int c = 0; c < channels; ++c) sum[c][t] += gradient[c * plane + x] * a;
             }
-        const V* a = activation + (ptrdiff_t)all_from * w.stride;
-        for (int x = all_from; x < all_to; ++x, a += w.stride) {
+        const V* a = activation + (ptrdiff_t)all_from * stride;
+        for (int x = all_from; x < all_to; ++x, a += stride) {
             V input[taps];
 #pragma GCC unroll 4
-            for (int t = 0; t < taps; ++t) input[t] = a[t];
+            for (int t = 0; t < taps; ++t) input[t] = a[t * apart];
 #pragma GCC unroll 8
             for (int c = 0; c < channels; ++c) {
                 const V g = gradient[c * plane + x];
@@ -92,18 +93,19 @@ AccumulateFunction accumulate_function(int channels) {
 
 void weight_gradient(const WeightGradient& w) {
     const ptrdiff_t in_plane = (ptrdiff_t)w.in_height * w.in_width;
-    const int in_channels = w.depthwise ? 1 : w.in_channels;
+    const int kernel = w.window.kernel;
     V* out = (V*)w.out;
     int first = 0;
     for (int k = 0; k < w.block_count; ++k) {
         const int channels = w.blocks[k];
         Weights at;
         at.gradient = (const V*)w.gradient + first * w.gradient_plane;
-        for (int i = 0; i < in_channels; ++i) {
-            at.activation = (const V*)w.activation + (w.depthwise ? first : i) * in_plane;
-            for (at.row = 0; at.row < w.kernel; ++at.row)
-                for (at.column = 0; at.column < w.kernel;) {
-                    const int taps = w.kernel - at.column < 3 ? w.kernel - at.column : 3;
+        const int group = first / w.out_group;
+        for (int i = 0; i < w.in_group; ++i) {
+            at.activation = (const V*)w.activation + (group * w.in_group + i) * in_plane;
+            for (at.row = 0; at.row < kernel; ++at.row)
+                for (at.column = 0; at.column < kernel;) {
+                    const int taps = kernel - at.column < 3 ? kernel - at.column : 3;
                     at.out = out;
                     (taps == 3   ? accumulate_function<3>(channels)
                      : taps == 2 ? accumulate_function<2>(channels)

@@ -159,6 +159,7 @@ def _convolutions(channels: int) -> st.SearchStrategy[Layer]:
             bias=draw(st.booleans()),
             norm=draw(st.sampled_from(["batch", None])),
             activation=draw(st.sampled_from(["relu", None])),
+            dilation=draw(st.sampled_from([1, 1, 2, 3])),
         )
 
     return conv()
@@ -166,5 +167,5 @@ def _convolutions(channels: int) -> st.SearchStrategy[Layer]:
 
 def _poolings() -> st.SearchStrategy[Layer]:
     sizes, strides = st.integers(2, 3), st.none() | st.integers(1, 3)
-    poolings = st.builds(MaxPool, sizes, strides, st.integers(0, 1)) | st.builds(AvgPool, sizes, strides)
+    poolings = st.builds(MaxPool, sizes, strides, st.integers(0, 1)) | st.builds(AvgPool, sizes, strides, st.integers(0, 1))
     return poolings | st.builds(BlurPool, st.sampled_from([3, 5]), st.integers(1, 3))

@@ -47,6 +47,20 @@ from stepladder.engine import native, plain
 from stepladder.spec import Layer, Shape
 from stepladder.streams import stream
 
+WINDOWS = Network(
+    [
+        *(
+            Conv(6, 4, 2, padding=1),
+            MaxPool(3, 2, padding=1),
+            Conv(6, dilation=2, padding=2, groups=2),
+            Conv(9, 1, padding=2, groups=3),
+        ),
+        *(AvgPool(3, 1, padding=1), Conv(9, 2, 3, dilation=5, padding=3, bias=True), BlurPool(3, 3), Flatten(), Linear(10)),
+    ],
+    input=(2, 31, 26),
+)
+"""Even, dilated, grouped and far strides, padding beyond the kernel, poolings whose windows overlap."""
+
 # Drawn networks
 
 
@@ -83,25 +97,42 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
 @st.composite
 def _convolutions(draw: st.DrawFn, shape: Sequence[int], norms: bool) -> Layer:
     channels, *sides = shape
-    windows = [(kernel, padding) for kernel in (1, 3, 5, 7) for padding in range(kernel // 2 + 1)]
-    kernel, padding = draw(st.sampled_from([window for window in windows if window[0] <= min(sides) + 2 * window[1]]))
-    depthwise = draw(st.sampled_from([False, False, True]))
+    # Half of them have an odd kernel without gaps, as most networks do.
+    kernels, dilations = draw(st.sampled_from([((1, 3, 5, 7), (1,)), ((2, 3, 4, 6), (1, 2, 3))]))
+    kernel, dilation = draw(st.sampled_from(kernels)), draw(st.sampled_from(dilations))
+    reach = (kernel - 1) * dilation + 1
+    least = max(0, (reach - min(sides) + 1) // 2)
+    padding = draw(st.integers(least, max(least, reach // 2)) | st.integers(least, max(least, reach + 1)))
+    groups = draw(st.sampled_from([1, 1, *(each for each in range(2, channels + 1) if channels % each == 0)]))
     return Conv(
-        channels if depthwise else draw(st.integers(1, 20)),
+        groups * draw(st.integers(1, 20 // groups)),
         kernel,
-        stride=draw(st.integers(1, 2)),
+        stride=draw(st.integers(1, 2) | st.integers(1, 4)),
         padding=padding,
-        groups=channels if depthwise else 1,
+        groups=groups,
         bias=draw(st.booleans()),
         norm=draw(st.sampled_from(["batch", None])) if norms else None,
         activation=draw(st.sampled_from(["relu", None])),
+        dilation=dilation,
     )
 
 
 def _poolings(shape: Sequence[int], averages: bool) -> st.SearchStrategy[Layer]:
-    sizes = st.integers(1, min(3, *shape[1:]))
-    blurs = st.builds(BlurPool, st.sampled_from([3, 5] if min(shape[1:]) > 1 else [3]), st.integers(1, 2))
-    return st.builds(MaxPool, sizes) | st.builds(AvgPool, sizes) | blurs if averages else st.builds(MaxPool, sizes)
+    blurs = st.builds(BlurPool, st.sampled_from([3, 5] if min(shape[1:]) > 1 else [3]), st.integers(1, 3))
+    poolings = _windows(shape, MaxPool)
+    return poolings | _windows(shape, AvgPool) | blurs if averages else poolings
+
+
+@st.composite
+def _windows(draw: st.DrawFn, shape: Sequence[int], kind: type[MaxPool | AvgPool]) -> Layer:
+    """A pooling whose windows stand side by side, overlap, lie apart or reach over the border."""
+    if draw(st.booleans()):
+        return kind(draw(st.integers(1, min(3, *shape[1:]))))
+    kernel = draw(st.integers(1, 5))
+    least = max(0, (kernel - min(shape[1:]) + 1) // 2)
+    if least > kernel // 2:
+        return kind(1)
+    return kind(kernel, draw(st.integers(1, 4)), draw(st.integers(least, kernel // 2)))
 
 
 ACTIVATIONS: list[Layer] = [
@@ -262,9 +293,12 @@ def _within(distances: Tensor, rounding: Tensor) -> bool:
 
 def _leads(x: Tensor, pool: nn.MaxPool2d) -> Tensor:
     """By how much the maximum of each window stands out."""
-    side = pool.kernel_size
+    side, step, padding = pool.kernel_size, pool.stride, pool.padding
     assert isinstance(side, int)
-    windows = x.unfold(2, side, side).unfold(3, side, side).flatten(4)
+    assert isinstance(step, int)
+    assert isinstance(padding, int)
+    around = nn.functional.pad(x, [padding] * 4, value=-torch.inf)
+    windows = around.unfold(2, side, step).unfold(3, side, step).flatten(4)
     return windows.topk(2).values.diff() if side > 1 else torch.zeros(1)
 
 

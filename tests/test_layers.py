@@ -9,7 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stepladder
-from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, SpecError, ladders
+from stepladder import (
+    AvgPool,
+    BlurPool,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    MaxPool,
+    Network,
+    Residual,
+    SpecError,
+    ladders,
+)
 from stepladder.spec import Layer
 
 HEAD: tuple[Layer, ...] = (Conv(10, activation=None), GlobalAvgPool())
@@ -40,6 +53,12 @@ class Other(Conv):
         (MaxPool, {"kernel": 0}, "MaxPool(kernel=0, stride=None, padding=0): kernel is 0, expected a whole number of at least 1"),
         (MaxPool, {"stride": 0}, "stride is 0, expected a whole number of at least 1"),
         (MaxPool, {"padding": 2}, "MaxPool(kernel=2, stride=None, padding=2): padding is at most half the kernel (1), got 2"),
+        (
+            AvgPool,
+            {"kernel": 3, "padding": 2},
+            "AvgPool(kernel=3, stride=None, padding=2): padding is at most half the kernel (1), got 2",
+        ),
+        (Conv, {"channels": 4, "dilation": 0}, "dilation is 0, expected a whole number of at least 1"),
         (BlurPool, {"kernel": 2}, "BlurPool(kernel=2, stride=2): kernel is 2, expected a whole number of at least 3"),
         (BlurPool, {"kernel": 4}, "BlurPool(kernel=4, stride=2): kernel is 4, expected an odd number: the filter has a centre"),
         (BlurPool, {"stride": 0}, "stride is 0, expected a whole number of at least 1"),
@@ -69,6 +88,7 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
          "its input, 26 x 26 padded by 0"),
         ([Conv(4, kernel=31, padding=1), *HEAD], "layer 1, Conv(channels=4, kernel=31, stride=1, padding=1, groups=1, bias=False, "
          "norm='batch', activation='relu', dilation=1): its 31 x 31 window is larger than its input, 28 x 28 padded by 1"),
+        ([Conv(4, dilation=14), *HEAD], "its 3 x 3 window whose taps are 14 apart is larger than its input, 28 x 28 padded by 0"),
         ([Conv(4), Linear(10)], "layer 2, Linear(features=10, bias=True, activation=None): its input is 4 x 26 x 26, expected flat "
          "features: put GlobalAvgPool() or Flatten() before it"),
         ([GlobalAvgPool(), Conv(4)], "its input is flat (1 features), expected channels x height x width"),

@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from native_twin import assert_agrees, batches, distance, example, networks, outcome, prepare, twin
+from native_twin import WINDOWS, assert_agrees, batches, distance, example, networks, outcome, prepare, twin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, ladders
+from stepladder import AvgPool, BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, ReLU, Residual, ladders
 from stepladder.engine import native, plain
+from stepladder.spec import Layer
 from stepladder.streams import stream
 
 MIXED = Network(
@@ -105,6 +106,23 @@ def test_a_bias_before_a_norm_has_no_gradient_and_moves_the_running_mean() -> No
     torch.testing.assert_close(moved, 0.1 * bias.detach())
 
 
+@pytest.mark.parametrize(
+    "first", [MaxPool(2), AvgPool(3, 2, 1), ReLU(), BlurPool(), Conv(3)], ids=lambda layer: type(layer).__name__
+)
+def test_a_pass_leaves_nothing_behind_for_the_next_whatever_its_first_layer(first: Layer) -> None:
+    network = Network([first, Conv(4), Flatten(), Linear(5)], input=(1, 12, 12), classes=5)
+    module, x = build(network), torch.randn(9, 1, 12, 12, generator=stream(0))
+    found = []
+    for _ in range(3):
+        prepare(module, 0)
+        module.zero_grad()
+        module(x).square().sum().backward()  # no gradient of x is asked for
+        statistics = [tensor.clone() for tensor in module.buffers() if tensor.is_floating_point()]
+        found.append([*statistics, *(parameter.grad for parameter in module.parameters() if parameter.grad is not None)])
+    for again in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], again, strict=True))
+
+
 # Kinks and what is not finite
 
 
@@ -120,13 +138,13 @@ def test_the_gradient_of_equal_maxima_goes_to_the_first(side: int) -> None:
 
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
-@pytest.mark.parametrize("side", [2, 3])
-def test_what_is_not_finite_passes_through_pooling_and_relu_as_in_torch(side: int, value: float) -> None:
+@pytest.mark.parametrize(("pool", "side"), [(MaxPool(2), 4), (MaxPool(3), 9), (MaxPool(3, 2, 1), 4)], ids=["2", "3", "overlapping"])
+def test_what_is_not_finite_passes_through_pooling_and_relu_as_in_torch(pool: MaxPool, side: int, value: float) -> None:
     """Otherwise a network that diverged would look fine."""
-    network = Network([MaxPool(side), Conv(2, 1, norm=None), MaxPool(side), Flatten()], (1, side**2, side**2), classes=2)
-    x = torch.randn(side**4, 1, side**2, side**2, generator=stream(0)).flatten(1)
-    x[range(side**4), range(side**4)] = value  # at another place in every image
-    x = x.view(side**4, 1, side**2, side**2)
+    network = Network([pool, Conv(2, 1, norm=None), pool, Flatten()], (1, side, side), classes=2)
+    x = torch.randn(side**2, 1, side, side, generator=stream(0)).flatten(1)
+    x[range(side**2), range(side**2)] = value  # at another place in every image
+    x = x.view(side**2, 1, side, side)
     module, plain_module = build(network), twin(network, 0, torch.float32)
     expected = plain_module(x)
     torch.testing.assert_close(module(x), expected, equal_nan=True)
@@ -166,8 +184,8 @@ def losses(module: nn.Module, network: Network, images: int = 32) -> Tensor:
 
 @pytest.mark.parametrize(
     "network",
-    [MIXED, JOINED, *(ladders.load("mnist").step(name).network for name in ("A1", "B1"))],
-    ids=["mixed", "joined", "A", "B"],
+    [MIXED, JOINED, WINDOWS, *(ladders.load("mnist").step(name).network for name in ("A1", "B1"))],
+    ids=["mixed", "joined", "windows", "A", "B"],
 )
 def test_ten_training_steps_end_where_the_plain_module_ends(network: Network) -> None:
     module, expected = build(network), plain.build(network, 0.0, torch.Generator())

@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stepladder import AvgPool, BlurPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
+from stepladder import Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
 from stepladder.engine import native, plain
 from stepladder.engine.native import EngineError
-from stepladder.spec import Layer, UserError
 from stepladder.streams import stream
 
 NETWORK = Network([Conv(6, 3, padding=1, bias=True), MaxPool(2), Conv(5, norm=None), Flatten(), Linear(4)], (2, 9, 7), classes=4)
@@ -25,7 +24,7 @@ def batch() -> Tensor:
     return torch.randn(11, *NETWORK.input, generator=stream(0))
 
 
-# Batches, parameters, layers
+# Batches and parameters
 
 
 @pytest.mark.parametrize(
@@ -70,28 +69,6 @@ def test_a_parameter_or_buffer_that_does_not_fit_is_named(
     setattr(module.get_submodule(child), attribute, fits)
     with pytest.raises(error, match=message):
         module(batch())
-
-
-@pytest.mark.parametrize(
-    ("layer", "knows"),
-    [
-        (Conv(4, kernel=2), "odd kernels"),
-        (Conv(4, stride=3), "strides of 1 and 2"),
-        (Conv(4, kernel=3, padding=2), r"padding up to half the kernel \(1\)"),
-        (Conv(4, dilation=2), "a dilation of 1"),
-        (Conv(4, groups=2), "1 group, or as many as input and output channels"),
-        (Conv(8, groups=4), "1 group, or as many as input and output channels"),
-        (MaxPool(3, stride=2), "windows do not overlap"),
-        (MaxPool(2, stride=3), "windows do not overlap"),
-        (AvgPool(3, stride=2), "windows do not overlap"),
-        (BlurPool(3, stride=3), "strides of 1 and 2"),
-        (MaxPool(2, padding=1), "windows do not overlap and are not padded"),
-    ],
-)
-def test_a_layer_that_is_not_known_is_named_with_the_engine_that_knows_it(layer: Layer, knows: str) -> None:
-    network = Network([Conv(4, 1), layer, GlobalAvgPool(), Linear(3)], (1, 12, 12), classes=3)
-    with pytest.raises(UserError, match=rf'layer 2, {type(layer).__name__}\(.*{knows}.*engine="torch" can train it'):
-        build(network)
 
 
 def test_statistics_of_one_value_are_refused_as_torch_does() -> None:

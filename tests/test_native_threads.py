@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_twin import Outcome, assert_agrees, batches, example, networks, outcome, prepare, threads, twin
+from native_twin import WINDOWS, Outcome, assert_agrees, batches, example, networks, outcome, prepare, threads, twin
 
 from stepladder import Affine, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Recipe, Step, ladders, records
 from stepladder.engine import native
@@ -32,7 +32,7 @@ MIXED = Network(
 POOLED = Network(
     [MaxPool(2), Conv(6, 7, padding=3, activation=None), Conv(10, 3, stride=2, bias=True), GlobalAvgPool()], (1, 9, 31)
 )
-NETWORKS = {"dense": DENSE, "mixed": MIXED, "pooled": POOLED}
+NETWORKS = {"dense": DENSE, "mixed": MIXED, "pooled": POOLED, "windows": WINDOWS}
 
 
 def steps(network: Network, images: int, module: Native | None = None) -> list[Outcome]:

@@ -42,17 +42,18 @@ Afterwards = BatchNorm | ReLU | Dropout | Dropout2d
 
 class Kernel(NamedTuple):
     """One layer of the native engine: the operation, its input and output (channels, height, width), its window (kernel,
-    stride, padding); the module that holds its `weights` (by kind, as in engine/plain.py), whether it has a `norm`; the share
-    of its output that is dropped; and of a join the number of the kernel whose input is joined.
+    stride, padding, dilation) and groups of channels (of a convolution, of a norm of groups); the module that holds its
+    `weights` (by kind, as in engine/plain.py), whether it has a `norm`; the share of its output that is dropped; and of a join
+    the number of the kernel whose input is joined.
 
-    Then, of a norm, epsilon and momentum; of dropout, whether whole channels are dropped; the parameter of a function; the
-    groups of a norm of groups; how many slopes a function, or scales such a norm, trains."""
+    Then, of a norm, epsilon and momentum; of dropout, whether whole channels are dropped; the parameter of a function; how
+    many slopes a function, or scales a norm of groups, trains."""
 
     operation: str
     input: Sizes
     output: Sizes
-    window: Sizes = (0, 0, 0)
-    depthwise: bool = False
+    window: tuple[int, int, int, int] = (0, 0, 0, 1)
+    groups: int = 1
     bias: bool = False
     norm: bool = False
     relu: bool = False
@@ -63,7 +64,6 @@ class Kernel(NamedTuple):
     momentum: float = 0.1
     drops_channels: bool = False
     parameter: float = 0.0
-    groups: int = 1
     scales: int = 0
 
 
@@ -74,7 +74,7 @@ def lower(network: Network, dropout: float = 0.0) -> list[Kernel]:
     sources = {number - layer.layers for number, layer in enumerate(network.layers) if isinstance(layer, Join)}
     entered = []  # for each layer of the network, the kernel that takes the same input
     for number, (layer, before, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
-        if known := _limits(layer, before):
+        if known := _limits(layer):
             raise UserError(f'layer {number + 1}, {layer}: the native engine knows {known}; engine="torch" can train it')
         follows = bool(found) and found[-1].output == _sizes(before) and number not in sources
         if isinstance(layer, Afterwards):
@@ -97,7 +97,7 @@ def lower(network: Network, dropout: float = 0.0) -> list[Kernel]:
 
 def _nothing(shape: Shape) -> Kernel:
     """An average over one pixel, which does nothing."""
-    return Kernel("average_pool", _sizes(shape), _sizes(shape), (1, 1, 0))
+    return Kernel("average_pool", _sizes(shape), _sizes(shape), (1, 1, 0, 1))
 
 
 def _takes(kernel: Kernel, layer: Afterwards) -> bool:
@@ -124,39 +124,21 @@ def _with(kernel: Kernel, layer: Afterwards) -> Kernel:
             return kernel._replace(dropout=layer.share, drops_channels=layer.share > 0)
 
 
-def _limits(layer: Layer, before: Shape) -> str:
+def _limits(layer: Layer) -> str:
     """What the native engine knows where it does not know the layer; empty where it does."""
     match layer:
         case Conv():
-            return _conv_limits(layer, before[0])
-        case BlurPool():
-            return "" if layer.stride <= 2 else "strides of 1 and 2"
-        case MaxPool() | AvgPool():
-            simple = layer.step == layer.kernel and not layer.padding
-            return "" if simple else "pooling whose windows do not overlap and are not padded"
+            known = layer.norm in ("batch", None) and layer.activation in ("relu", None)
+            return "" if known else "batch norm and no norm, ReLU and no activation"
         case Linear() | Residual():
             return "" if layer.activation in ("relu", None) else "ReLU and no activation"
-        case GlobalAvgPool() | Excite() | Flatten() | BatchNorm() | GroupNorm() | LayerNorm() | Dropout() | Dropout2d():
+        case MaxPool() | AvgPool() | BlurPool() | GlobalAvgPool() | Excite() | Flatten():
+            return ""
+        case BatchNorm() | GroupNorm() | LayerNorm() | Dropout() | Dropout2d():
             return ""
         case ReLU() | LeakyReLU() | PReLU() | ReLU6() | ELU() | SiLU() | HardSwish() | GELU() | Tanh() | Sigmoid():
             return ""
     return "other kinds of layers"
-
-
-def _conv_limits(layer: Conv, in_channels: int) -> str:
-    if layer.kernel % 2 == 0:
-        return "odd kernels"
-    if layer.dilation > 1:
-        return "a dilation of 1"
-    if layer.stride > 2:
-        return "strides of 1 and 2"
-    if layer.padding > layer.kernel // 2:
-        return f"padding up to half the kernel ({layer.kernel // 2})"
-    if layer.groups > 1 and not layer.groups == in_channels == layer.channels:
-        return f"1 group, or as many as input and output channels (depthwise; {in_channels} come in)"
-    if layer.norm not in ("batch", None) or layer.activation not in ("relu", None):
-        return "batch norm and no norm, ReLU and no activation"
-    return ""
 
 
 def _kernel(layer: Layer, before: Shape, after: Shape) -> Kernel | None:
@@ -165,16 +147,18 @@ def _kernel(layer: Layer, before: Shape, after: Shape) -> Kernel | None:
     match layer:
         case Conv():
             return Kernel(
-                "convolution", into, out, (layer.kernel, layer.stride, layer.padding), 1 < layer.groups == before[0],
-                layer.bias, layer.norm == "batch", layer.activation == "relu", weights="conv",
+                "convolution", into, out, (layer.kernel, layer.stride, layer.padding, layer.dilation), layer.groups, layer.bias,
+                layer.norm == "batch", layer.activation == "relu", weights="conv",
             )  # fmt: skip
         case BlurPool():
-            return Kernel("fixed_convolution", into, out, (layer.kernel, layer.stride, layer.padding), True, weights="blur")
+            window = (layer.kernel, layer.stride, layer.padding, 1)
+            return Kernel("fixed_convolution", into, out, window, before[0], weights="blur")
         case Linear():
             flat, relu = (prod(before), 1, 1), layer.activation == "relu"
-            return Kernel("convolution", flat, out, (1, 1, 0), bias=layer.bias, relu=relu, weights="linear")
+            return Kernel("convolution", flat, out, (1, 1, 0, 1), bias=layer.bias, relu=relu, weights="linear")
         case MaxPool() | AvgPool():
-            return Kernel("max_pool" if isinstance(layer, MaxPool) else "average_pool", into, out, (layer.kernel, layer.kernel, 0))
+            window = (layer.kernel, layer.step, layer.padding, 1)
+            return Kernel("max_pool" if isinstance(layer, MaxPool) else "average_pool", into, out, window)
         case GlobalAvgPool():
             return Kernel("average_pool", into, out)  # one window: all
         case Residual():
@@ -183,10 +167,10 @@ def _kernel(layer: Layer, before: Shape, after: Shape) -> Kernel | None:
             return Kernel("scale", into, out)
         case GroupNorm():
             return Kernel(
-                "group_norm", into, out, (1, 1, 0), weights="norm", epsilon=layer.epsilon, groups=layer.groups, scales=before[0]
+                "group_norm", into, out, (1, 1, 0, 1), weights="norm", epsilon=layer.epsilon, groups=layer.groups, scales=before[0]
             )
         case LayerNorm():
-            return Kernel("group_norm", into, out, (1, 1, 0), weights="norm", epsilon=layer.epsilon, scales=prod(before))
+            return Kernel("group_norm", into, out, (1, 1, 0, 1), weights="norm", epsilon=layer.epsilon, scales=prod(before))
         case Flatten() | BatchNorm() | ReLU() | Dropout() | Dropout2d():
             return None  # the memory of an image is flat already; the others are done to an output (see `lower`)
         case _:
@@ -195,7 +179,7 @@ def _kernel(layer: Layer, before: Shape, after: Shape) -> Kernel | None:
 
 def _function(layer: Layer, before: Shape) -> Kernel | None:
     """The kernel of an activation that is no ReLU."""
-    kernel = Kernel("", _sizes(before), _sizes(before), (1, 1, 0))
+    kernel = Kernel("", _sizes(before), _sizes(before), (1, 1, 0, 1))
     match layer:
         case LeakyReLU():
             return kernel._replace(operation="leaky_relu", parameter=layer.slope)

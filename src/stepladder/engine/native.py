@@ -196,10 +196,11 @@ def _compiled(found: list[Kernel]) -> list[Any]:
     make = extension().layer
     layers = []
     for kernel in found:
-        has = [kernel.depthwise, kernel.bias, kernel.norm, kernel.relu]
-        layer = make(kernel.operation, kernel.input, kernel.output, kernel.window, has, kernel.dropout, kernel.source)
+        has = [kernel.bias, kernel.norm, kernel.relu]
+        sizes = (kernel.input, kernel.output, kernel.window, kernel.groups)
+        layer = make(kernel.operation, *sizes, has, kernel.dropout, kernel.source)
         layer.epsilon, layer.momentum, layer.drops_channels = kernel.epsilon, kernel.momentum, kernel.drops_channels
-        layer.parameter, layer.groups, layer.scales = kernel.parameter, kernel.groups, kernel.scales
+        layer.parameter, layer.scales = kernel.parameter, kernel.scales
         layers.append(layer)
     return layers
 
