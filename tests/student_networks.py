@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from foreign_networks import Ghosts, Recurrent, Recycled, SelfAttention, Transformed
+from foreign_networks import Ghosts, Mirrored, Recurrent, SelfAttention, Transformed
+from student_joins import Dense, Recycled, Residuals, block
 from torch import Tensor, nn
 
 
@@ -51,12 +52,6 @@ class Transitions(nn.Module):
         x = self.pool1(self.transition(self.convblock2(self.convblock1(x))))
         x = self.convblock5(self.gap(self.convblock4(self.convblock3(x))))
         return F.log_softmax(x.view(-1, 10), dim=-1)
-
-
-def block(before: int, after: int, rate: float = 0.0, **options: int) -> nn.Sequential:
-    """Convolution, norm, relu and, at a rate, dropout."""
-    parts = [nn.Conv2d(before, after, 3, bias=False, **options), nn.BatchNorm2d(after), nn.ReLU()]  # type: ignore[arg-type]
-    return nn.Sequential(*parts, *([nn.Dropout(rate)] if rate else []))
 
 
 class Loop(nn.Module):
@@ -174,7 +169,7 @@ class MapNormed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.norm1 = nn.Conv2d(1, 6, 3, bias=False), nn.LayerNorm([6, 26, 26])
-        self.conv2, self.norm2 = nn.Conv2d(6, 8, 3, bias=False), nn.LayerNorm([8, 11, 11], elementwise_affine=False)
+        self.conv2, self.norm2 = nn.Conv2d(6, 8, 3, bias=False), nn.LayerNorm([8, 11, 11])
         self.drop, self.last = nn.Dropout(0.03), nn.Conv2d(8, 10, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -189,7 +184,7 @@ class Leftovers(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(1, 8, 4), nn.Conv2d(8, 12, 3, padding="same", padding_mode="reflect")
+        self.conv1, self.conv2 = nn.Conv2d(1, 8, 4), nn.Conv2d(8, 12, 3, padding="same")
         self.conv3, self.conv4 = nn.Conv2d(12, 16, 2), nn.Conv2d(16, 10, 1)
         self.pool1, self.pool2 = nn.MaxPool2d(2, 2), nn.MaxPool2d(3, stride=2, padding=1)
         self.gap = nn.AvgPool2d(kernel_size=4)
@@ -198,32 +193,6 @@ class Leftovers(nn.Module):
         x = self.pool2(F.relu(self.conv2(self.pool1(F.relu(self.conv1(x))))))
         x = self.gap(self.conv4(F.relu(self.conv3(x))))
         return F.log_softmax(x.view(-1, 10), dim=1)
-
-
-class Residuals(nn.Module):
-    """Blocks of convolution, pooling, norm and relu, around which some go straight on and one through a projection."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.prep = block(3, 16, padding=1)
-        self.layer1 = self.pooled(16, 24)
-        self.res1 = nn.Sequential(block(24, 24, padding=1), block(24, 24, padding=1))
-        self.main = nn.Sequential(block(24, 32, stride=2, padding=1), nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32))
-        self.shortcut = nn.Sequential(nn.Conv2d(24, 32, 1, stride=2, bias=False), nn.BatchNorm2d(32))
-        self.pool, self.fc = nn.MaxPool2d(4, 4), nn.Linear(128, 10)
-
-    @staticmethod
-    def pooled(before: int, after: int) -> nn.Sequential:
-        conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
-        return nn.Sequential(conv, nn.MaxPool2d(2, 2), nn.BatchNorm2d(after), nn.ReLU())
-
-    def forward(self, x: Tensor) -> Any:
-        x = self.layer1(self.prep(x))
-        x = x + self.res1(x)
-        out = self.main(x)
-        out += self.shortcut(x)
-        x = self.pool(F.relu(out))
-        return self.fc(x.view(x.size(0), -1))
 
 
 class LeNet(nn.Module):
@@ -257,24 +226,6 @@ class Example(nn.Module):
         return F.log_softmax(self.fc2(x), dim=1)
 
 
-class Dense(nn.Module):
-    """Concatenations of what came before, a sum of three, and the images scaled in forward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.conv2, self.conv3 = block(1, 6, padding=1), block(6, 6, padding=1), block(12, 12, padding=1)
-        self.conv4, self.conv5 = block(12, 12, padding=1), block(12, 12, padding=1)
-        self.pool, self.last = nn.MaxPool2d(2, 2), nn.Conv2d(12, 10, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        first = self.conv1((x - 0.5) * 2.0)
-        x = self.pool(torch.cat([first, self.conv2(first)], dim=1))
-        third = self.conv3(x)
-        fourth = self.conv4(x + third)
-        x = self.last(self.pool(self.conv5(x + third + fourth)))
-        return F.log_softmax(F.avg_pool2d(x, x.shape[2:]).view(-1, 10), dim=1)
-
-
 class Unused(nn.Module):
     """Layers that forward does not use, left over from an earlier attempt."""
 
@@ -291,9 +242,9 @@ class Unused(nn.Module):
 
 NETWORKS: list[type[nn.Module]] = [
     Functional, Transitions, Loop, Undimensioned, Separable, Dilated, Channels, GroupNormed, LayerNormed, MapNormed, Leftovers,
-    Residuals, LeNet, Example, Dense, Unused,
+    Residuals, LeNet, Example, Dense, Unused, Recycled,
 ]  # fmt: skip
-FOREIGN: list[type[nn.Module]] = [Ghosts, Recurrent, Recycled, SelfAttention, Transformed]
+FOREIGN: list[type[nn.Module]] = [Ghosts, Mirrored, Recurrent, SelfAttention, Transformed]
 INPUT: dict[type[nn.Module], tuple[int, int, int]] = dict.fromkeys([*NETWORKS, *FOREIGN], (1, 28, 28)) | dict.fromkeys(
     [Separable, Dilated, GroupNormed, LayerNormed, Residuals], (3, 32, 32)
 )
