@@ -19,13 +19,15 @@ CLOSE = 1e-4
 def difference(module: nn.Module, lowered: Lowered) -> str:
     """In what the layers differ from the module: outputs, gradients, or buffers after a batch; empty where in nothing.
 
-    In training they are compared where nothing is dropped by chance.
+    In training they are compared where nothing is dropped by chance; in evaluation gradients are left out where the module has
+    none there (one that writes into what an activation needs, which dropout may lie between in training).
     """
     chance = any(isinstance(layer, Dropout | Dropout2d) and layer.share for layer in lowered.network.layers)
     for training in (False,) if chance else (False, True):
         own, same = (_ran(module, lowered, training, itself) for itself in (True, False))
         rounding = 1e-6 * sum(_norm(one) ** 2 for one in own.values()) ** 0.5
-        for (name, one), two in zip(own.items(), same.values(), strict=True):
+        for name, one in own.items():
+            two = same[name]
             if (one is None) != (two is None) or _norm(one, two) > CLOSE * _norm(one) + rounding:
                 where = "in training" if training else "in evaluation"
                 return f"{name} is not that of the layers that its operations are, {where}"
@@ -54,7 +56,12 @@ def _ran(module: nn.Module, lowered: Lowered, training: bool, itself: bool) -> d
                 chain, {name: state[its] for name, its in zip(chain.state_dict(), lowered.names, strict=True)}, (x,)
             )
         logits = logits.log_softmax(1)  # which changes nothing in what is one already
-        (logits * weights).sum().backward()
+        try:
+            (logits * weights).sum().backward()
+        except RuntimeError:
+            if training or not itself:
+                raise
+            return {"its output": logits.detach()}
     gradients = {f"the gradient of {name}": parameter.grad for name, parameter in own.named_parameters()}
     buffers = {name: buffer.detach() for name, buffer in own.named_buffers() if buffer.is_floating_point()}
     return {"its output": logits.detach(), "the gradient of the images": x.grad, **gradients, **buffers}

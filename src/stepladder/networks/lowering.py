@@ -47,9 +47,9 @@ def lower(module: nn.Module, evaluation: Recording, training: Recording) -> Lowe
         try:
             lowering.read(number, call, other)
         except Refused as refused:
-            raise Refused(f"{call.where}: {refused}") from None
+            lowering.refuse(number, call, f"{call.where}: {refused}")
         except (LookupError, TypeError, ValueError, SpecError) as error:
-            raise Refused(f"{call.where}: it has no equal in the layer language ({error})") from None
+            lowering.refuse(number, call, f"{call.where}: it has no equal in the layer language ({error})")
     return lowering.finished()
 
 
@@ -101,6 +101,7 @@ class _Lowering:
         self.module, self.input = module, input
         self.nodes = list[Node]()
         self.known = dict[Made, Value]()
+        self.refused = dict[Made, str]()  # what is refused only where something that is needed takes it
         self.end: int | None = None
 
     def read(self, number: int, call: Call, other: Call) -> None:
@@ -171,6 +172,13 @@ class _Lowering:
                 raise Refused("its weights are not trained, those of the layer language are")
         self.nodes.append(Node(layer, inputs, found, shape))
         return Value(len(self.nodes) - 1)
+
+    def refuse(self, number: int, call: Call, reason: str) -> None:
+        """Notes why a call cannot be taken in; raises that where all depends on it."""
+        if call.name == "output":
+            raise Refused(self.refused.get(call.args[0], reason) if isinstance(call.args[0], Made) else reason)
+        first = next((self.refused[made] for made in _made((call.args, call.kwargs)) if made in self.refused), reason)
+        self.refused |= {Made(number, part): first for part in range(len(call.made))}
 
     def _value(self, given: Any) -> Value:
         if not isinstance(given, Made) or given not in self.known:
