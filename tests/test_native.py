@@ -10,7 +10,22 @@ from native_twin import WINDOWS, assert_agrees, batches, distance, example, netw
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import AvgPool, BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, ReLU, Residual, ladders
+from stepladder import (
+    AvgPool,
+    BlurPool,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    LayerNorm,
+    Linear,
+    MaxPool,
+    Network,
+    PReLU,
+    ReLU,
+    Residual,
+    ladders,
+)
 from stepladder.engine import native, plain
 from stepladder.spec import Layer
 from stepladder.streams import stream
@@ -107,7 +122,9 @@ def test_a_bias_before_a_norm_has_no_gradient_and_moves_the_running_mean() -> No
 
 
 @pytest.mark.parametrize(
-    "first", [MaxPool(2), AvgPool(3, 2, 1), ReLU(), BlurPool(), Conv(3)], ids=lambda layer: type(layer).__name__
+    "first",
+    [MaxPool(2), AvgPool(3, 2, 1), ReLU(), PReLU(), LayerNorm(), BlurPool(), Conv(3)],
+    ids=lambda layer: type(layer).__name__,
 )
 def test_a_pass_leaves_nothing_behind_for_the_next_whatever_its_first_layer(first: Layer) -> None:
     network = Network([first, Conv(4), Flatten(), Linear(5)], input=(1, 12, 12), classes=5)
