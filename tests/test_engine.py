@@ -4,6 +4,7 @@ from dataclasses import MISSING, fields
 from typing import Any, get_args
 
 import pytest
+from training import network_of
 import torch
 from conftest import networks
 from hypothesis import given
@@ -14,8 +15,8 @@ from stepladder.engine import kernels, native, plain
 from stepladder.spec import Layer, UserError
 from stepladder.streams import stream
 
-SKELETON = ladders.load("mnist").step("0").network
-A = ladders.load("mnist").step("A1").network
+SKELETON = network_of(ladders.load("mnist").step("0"))
+A = network_of(ladders.load("mnist").step("A1"))
 
 
 def build(network: Network, dropout: float = 0.0) -> plain.Chain:

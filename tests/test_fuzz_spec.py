@@ -13,7 +13,7 @@ import torch
 from conftest import shape_after
 from hypothesis import given
 from hypothesis import strategies as st
-from training import loop_images
+from training import loop_images, network_of
 from values import VALUES, anything, attempt, drawn, of_kind, one_layer, with_anything
 
 from stepladder import Conv, GlobalAvgPool, Ladder, Linear, Network, Recipe, SpecError, Step, state
@@ -114,10 +114,10 @@ def test_what_is_accepted_trains_or_diverges_on_each_engine_that_takes_it(
     whole = loop_images(small_mnist)
     few = whole._replace(train=whole.train[:images], train_labels=whole.train_labels[:images])
     for engine, module in (("torch", plain), ("native", native)):
-        if refusal(step.network, engine):
+        if refusal(network_of(step), engine):
             continue
         dropout = torch.Generator()
-        model = module.build(step.network, step.recipe.dropout, dropout)
+        model = module.build(network_of(step), step.recipe.dropout, dropout)
         plain.initialise(model, seed=0)
         try:
             epochs = fit(state.begin(model, step.recipe), step.recipe, few._replace(engine=module), Streams(0, dropout))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from training import network_of
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from stepladder.job import Job, Setup
 from stepladder.streams import stream
 from stepladder.train import train
 
-DENSE = ladders.load("mnist").step("A1").network
+DENSE = network_of(ladders.load("mnist").step("A1"))
 MIXED = Network(
     [
         *(Conv(5, 5, padding=2, bias=True, norm=None), MaxPool(2), Conv(5, 3, 2, groups=5, padding=1), Conv(9, 1)),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training import figures
+from training import figures, network_of
 
 from stepladder import Affine, Conv, GlobalAvgPool, Network, Recipe, Step, StepLR, data, ladders, records
 from stepladder.augment import normalise
@@ -104,7 +104,7 @@ def test_the_confusion_matrix_counts_every_test_image_by_label_and_answer(record
 def test_the_weights_are_those_of_the_record_and_give_its_logits(record: Record, job: Job) -> None:
     path = job.folder / "weights.safetensors"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == record.weights_sha256
-    model = plain.build(job.step.network, RECIPE.dropout, torch.Generator())
+    model = plain.build(network_of(job.step), RECIPE.dropout, torch.Generator())
     model.load_state_dict(load_file(path))
     mnist = data.load(job.setup.data)
     with torch.no_grad():
@@ -161,7 +161,7 @@ def test_a_diverging_run_is_recorded_and_the_others_go_on(job: Job, tmp_path: Pa
 def checkpoint_of(job: Job, record: Record) -> Checkpoint:
     """Of the run after its third epoch, with the weights of its last."""
     weights = load_file(job.folder / "weights.safetensors")
-    model = plain.build(job.step.network, RECIPE.dropout, torch.Generator())
+    model = plain.build(network_of(job.step), RECIPE.dropout, torch.Generator())
     arrays = {f"model.{name}": tensor.numpy() for name, tensor in weights.items()}
     for number, parameter in enumerate(model.parameters()):
         arrays[f"optimizer.{number}.momentum_buffer"] = np.zeros(parameter.shape, np.float32)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stepladder import Network, Recipe, data, state
+from stepladder import Network, Recipe, Step, data, state
 from stepladder.engine import plain
 from stepladder.records import Record
 from stepladder.state import State
@@ -16,6 +16,12 @@ from stepladder.train import Images
 def figures(record: Record) -> list[dict[str, float]]:
     """The history without what no two runs share."""
     return [asdict(epoch) | {"seconds": 0} for epoch in record.history]
+
+
+def network_of(step: Step) -> Network:
+    """The layers of a step that has some."""
+    assert isinstance(step.network, Network)
+    return step.network
 
 
 class Watched(nn.Module):

@@ -1,6 +1,7 @@
 """A module and the layers it was lowered to, run side by side on a few images."""
 
 import copy
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ def _norm(one: Tensor | None, two: Tensor | None = None) -> float:
 
 def _ran(module: nn.Module, lowered: Lowered, training: bool, itself: bool) -> dict[str, Tensor | None]:
     """What a copy of the module makes of random images, by itself or by its layers: its output, gradients and buffers."""
-    with seeded(0), torch.enable_grad():
+    with seeded(0), torch.enable_grad(), warnings.catch_warnings(action="ignore"):
         own = copy.deepcopy(module).train(training)
         x = torch.randn(IMAGES, *lowered.network.input, requires_grad=True)
         weights = torch.randn(IMAGES, lowered.network.classes)

@@ -47,8 +47,8 @@ def digest(lines: Sequence[str]) -> str:
 
 def tensor_names(module: nn.Module) -> dict[int, str]:
     """The names of parameters and buffers, by their ids."""
-    parameters, buffers = module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
-    named: list[tuple[str, Tensor]] = [*parameters, *buffers]
+    named: list[tuple[str, Tensor]] = [*module.named_parameters(remove_duplicate=False)]
+    named += module.named_buffers(remove_duplicate=False)
     return {id(tensor): name for name, tensor in reversed(named)}  # of shared ones the first
 
 

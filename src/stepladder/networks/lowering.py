@@ -16,7 +16,7 @@ from stepladder.networks.identity import line, tensor_names
 from stepladder.networks.module import Lowered
 from stepladder.networks.operations import ARGUMENTS, Refused, operation
 from stepladder.spec import Layer, Network, Shape, SpecError
-from stepladder.spec.layers import AvgPool, Concat, Excite, Flatten, GlobalAvgPool, Join, Residual, Sigmoid, written
+from stepladder.spec.layers import AvgPool, Concat, Excite, Flatten, GlobalAvgPool, Residual, Sigmoid, written
 from stepladder.tracing import BATCH, Call, Made, Recording
 
 MODES = ("training",)
@@ -43,26 +43,18 @@ class Value(NamedTuple):
 def lower(module: nn.Module, evaluation: Recording, training: Recording) -> Lowered:
     """The layers that compute what a module does, from its calls in both modes; raises Refused."""
     lowering = _Lowering(module, tuple(evaluation.calls[0].made[0].shape[1:]))
-    for number, (call, other) in enumerate(_aligned(module, evaluation, training)):
+    names = tensor_names(module)
+    both = (_depending(recording.calls) for recording in (evaluation, training))
+    for number, (call, other) in enumerate(zip(*both, strict=False)):
         try:
+            if line(call, names, MODES) != line(other, names, MODES):
+                raise Refused("it computes something else in training than in evaluation")
             lowering.read(number, call, other)
         except Refused as refused:
             lowering.refuse(number, call, f"{call.where}: {refused}")
         except (LookupError, TypeError, ValueError, SpecError) as error:
             lowering.refuse(number, call, f"{call.where}: it has no equal in the layer language ({error})")
     return lowering.finished()
-
-
-def _aligned(module: nn.Module, evaluation: Recording, training: Recording) -> list[tuple[Call, Call]]:
-    """The calls that depend on the images, of evaluation and of training side by side."""
-    both = [_depending(recording.calls) for recording in (evaluation, training)]
-    names = tensor_names(module)
-    for one, other in zip(*both, strict=False):
-        if line(one, names, MODES) != line(other, names, MODES):
-            raise Refused(f"{other.where}: it computes something else in training than in evaluation")
-    if len(both[0]) != len(both[1]):
-        raise Refused("it computes something else in training than in evaluation")
-    return list(zip(*both, strict=True))
 
 
 def _depending(calls: Sequence[Call]) -> list[Call]:
@@ -161,7 +153,6 @@ class _Lowering:
         layer, tensors = operation(name, given, before, after)
         if layer is None:
             return value
-        assert not isinstance(layer, Join)
         made = self._add(layer, (value.node,), tensors, layer.output(before))
         return made._replace(form="lifted" if lifted or len(self._shape(made)) < len(after) else "")
 
@@ -215,7 +206,7 @@ class _Lowering:
         left = {"": {2, 3}, "spread": {2}, "rows": {2}, "columns": {3 if given.get("keepdim") else 2}}.get(value.form)
         if over == left:
             square = value.form == "" and given.get("keepdim") and shape[1] == shape[2]
-            layer: Layer = AvgPool(shape[1]) if square else GlobalAvgPool()
+            layer: AvgPool | GlobalAvgPool = AvgPool(shape[1]) if square else GlobalAvgPool()
             made = self._add(layer, (value.node,), (), layer.output(shape))
             return made._replace(form="" if self._shape(made) == after else "lifted")
         if value.form == "" and over in ({3}, {2}):
@@ -281,7 +272,7 @@ class _Lowering:
     def finished(self) -> Lowered:
         """The network; raises Refused where the layer language cannot have it."""
         if self.end is None:
-            raise Refused("it has no output")
+            raise Refused("it computes something else in training than in evaluation")
         nodes = merged(self.nodes, self.end, self.input)
         for number, node in enumerate(nodes):
             if isinstance(node.layer, Sigmoid) and any(

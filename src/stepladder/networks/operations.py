@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stepladder.spec import Layer, Shape
+from stepladder.spec import Shape
 from stepladder.spec.layers import (
     ELU,
     GELU,
@@ -35,8 +35,12 @@ class Refused(Exception):
     """Why a module, or a call of it, cannot be written in the layer language."""
 
 
+OneInput = (
+    Conv | Linear | MaxPool | AvgPool | GlobalAvgPool | BatchNorm | GroupNorm | LayerNorm | Dropout | Dropout2d
+    | ReLU | ReLU6 | LeakyReLU | PReLU | ELU | SiLU | HardSwish | GELU | Tanh | Sigmoid
+)  # fmt: skip
 Tensors = Sequence[Tensor | None]
-Made = tuple[Layer | None, Tensors]
+Made = tuple[OneInput | None, Tensors]
 """A layer, None where nothing is done, and its tensors in the order of a state dict."""
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {  # in their order
@@ -58,7 +62,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {  # in their order
     "gelu": ("input", "approximate"),
 }
 
-PLAIN: dict[str, Layer] = {
+PLAIN: dict[str, OneInput] = {
     "relu": ReLU(), "relu6": ReLU6(), "silu": SiLU(), "hardswish": HardSwish(), "tanh": Tanh(), "sigmoid": Sigmoid(),
 }  # fmt: skip
 """Functions without arguments that count."""
@@ -158,7 +162,7 @@ def _adaptive(name: str, before: Shape, after: Shape) -> Made:
     return (AvgPool if name == "adaptive_avg_pool2d" else MaxPool)(before[1] // after[1]), ()
 
 
-def _whole(before: Shape) -> Layer:
+def _whole(before: Shape) -> OneInput:
     """The mean of each channel; of a square map so that it stays one, of 1 x 1."""
     return AvgPool(before[1]) if before[1] == before[2] else GlobalAvgPool()
 

@@ -2,7 +2,9 @@
 
 import copy
 import secrets
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,6 +23,9 @@ from stepladder.tracing import Recording, TraceError, record, trace, unwrapped
 
 Input = tuple[int, int, int]
 
+FEW, MANY = 2, 64
+"""Images that are tried: a norm may take statistics of parts of a batch."""
+
 UNTRACED = "so no recorded run could be known to be its own: give cache=False to train it all the same, anew every time"
 
 
@@ -31,14 +36,14 @@ def read(make: Callable[[], Any], input: Input, *, cache: bool = True) -> Module
         if len(input) != 3 or any(type(side) is not int or side < 1 for side in input):
             raise SpecError(f"input is {shown(input)}, expected three whole numbers: channels, height, width")
         module = built(make, 0)
+        classes, trained = _tried(module, input)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         if parameters > MOST_PARAMETERS:
             raise SpecError(f"it has {parameters:,} parameters, expected at most {MOST_PARAMETERS:,}")
-        classes, trained = _tried(module, input)
         rows = _rows(module, name, input, classes)
         if cache:
-            computation, *seen = _seen(make, input)
-            lowered, reason = _lowered(*seen)
+            seen = _seen(make, input)
+            computation, (lowered, reason) = seen.computation, _lowered(seen)
         else:
             computation, lowered, reason = secrets.token_hex(32), None, "it is not cached (cache=False): it was not read"
     except SpecError as error:
@@ -79,26 +84,32 @@ def _name(make: Any) -> str:
 
 
 def _tried(module: nn.Module, input: Input) -> tuple[int, frozenset[str]]:
-    """How many scores a module gives an image, and which of its parameters get a gradient, from a batch of two images in
-    training; raises SpecError where it cannot train."""
+    """How many scores a module gives an image, and which of its parameters get a gradient, from a few random images in training;
+    raises SpecError where it cannot train."""
     if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
         raise SpecError("it has no weights yet (lazy layers): call it once on a batch of images where it is made")
-    with seeded(0), torch.enable_grad():
-        try:
-            trial = copy.deepcopy(module).train()
-            scores = trial(torch.randn(2, *input))
-        except Exception as error:  # of the user's own code
-            raise SpecError(f"its forward stops at 2 images of {_by(input)} ({type(error).__name__}: {error})") from None
-        if not isinstance(scores, torch.Tensor) or scores.dim() != 2 or scores.shape[1] < 2 or len(scores) != 2:
+    with seeded(0), torch.enable_grad(), warnings.catch_warnings(action="ignore"):
+        trial = copy.deepcopy(module).train()
+        scores = _scores(trial, input)
+        if not isinstance(scores, torch.Tensor) or scores.dim() != 2 or scores.shape[1] < 2 or len(scores) not in (FEW, MANY):
             shape = f"shape {tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__
-            raise SpecError(
-                f"its forward gives {shape} of 2 images, expected a number for each of at least two classes: (2, classes)"
-            )
+            raise SpecError(f"its forward gives {shape} of {FEW} images, expected a number for each of at least two classes")
         try:
             scores.sum().backward()
         except RuntimeError as error:
             raise SpecError(f"it cannot be trained, as its backward stops ({error})") from None
     return scores.shape[1], frozenset(name for name, it in trial.named_parameters() if it.grad is not None)
+
+
+def _scores(module: nn.Module, input: Input) -> Any:
+    """What a module makes of a few images, or of many where it splits its batches."""
+    try:
+        return module(torch.randn(FEW, *input))
+    except Exception as error:  # of the user's own code
+        try:
+            return module(torch.randn(MANY, *input))
+        except Exception:
+            raise SpecError(f"its forward stops at {FEW} images of {_by(input)} ({type(error).__name__}: {error})") from None
 
 
 def _by(sizes: Any) -> str:
@@ -151,13 +162,23 @@ def _recorded(module: nn.Module, input: Input, seed: int) -> tuple[Recording, Re
     for training in (False, True):
         try:
             with seeded(seed):
-                recording = record(module, input, training=training)
+                recording = _calls(module, input, training)
         except TraceError as error:
             raise SpecError(f"it cannot be traced, {UNTRACED} ({error})") from None
         if recording.hidden:
             raise SpecError(f"its forward {recording.hidden[0]}, {UNTRACED}")
         found.append(recording)
     return found[0], found[1]
+
+
+def _calls(module: nn.Module, input: Input, training: bool) -> Recording:
+    """The calls of a batch of an odd size, which nothing splits unseen; of many images where it has to be split."""
+    try:
+        return record(module, input, training=training)
+    except TraceError:
+        with suppress(TraceError):
+            return record(module, input, training=training, batch=MANY)
+        raise
 
 
 def _check_hooks(module: nn.Module) -> None:
@@ -170,9 +191,9 @@ def _check_hooks(module: nn.Module) -> None:
             raise SpecError(f"{name} has a hook on its gradient, {UNTRACED}")
 
 
-def _lowered(module: nn.Module, evaluation: Recording, training: Recording) -> tuple[Lowered | None, str]:
+def _lowered(seen: _Seen) -> tuple[Lowered | None, str]:
     """The layers that compute the same, or why there are none."""
     try:
-        return lower(module, evaluation, training), ""
+        return lower(seen.module, seen.evaluation, seen.training), ""
     except Refused as refused:
         return None, str(refused)

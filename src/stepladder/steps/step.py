@@ -121,18 +121,10 @@ class Step:
             raise SpecError(
                 f"step {self.title!r}: batch_size is 1, expected at least 2: the norm of {layer} sees one value a channel"
             )
-        if self.recipe.dropout and isinstance(self.network, Module):
-            lowered = layers(self.network)
-            if lowered is None:
-                raise SpecError(
-                    f"step {self.title!r}: dropout is {self.recipe.dropout}, but module {self.network.name} has no place for it, as it "
-                    f"is not made of layers that are known ({self.network.reason}): put nn.Dropout into the module"
-                )
-            if not any(map(lowered.drops_after, range(len(lowered.layers)))):
-                raise SpecError(
-                    f"step {self.title!r}: dropout is {self.recipe.dropout}, but module {self.network.name} has no place for it: it "
-                    "follows activated convolutions, of which there are none"
-                )
+        if self.recipe.dropout and isinstance(self.network, Module) and (reason := _no_place(self.network)):
+            raise SpecError(
+                f"step {self.title!r}: dropout is {self.recipe.dropout}, but module {self.network.name} has no place for it{reason}"
+            )
 
     def _check_change(self, parent: "Step") -> None:
         """Raise SpecError unless exactly one concept differs from the parent's, and to some effect."""
@@ -202,6 +194,16 @@ class Step:
     def change(self) -> Change | None:
         """What this step changes against its parent; None for a root."""
         return _differences(self.parent, self)[0] if self.parent else None
+
+
+def _no_place(module: Module) -> str:
+    """Why a module has no place for the recipe's dropout; empty where it has."""
+    lowered = layers(module)
+    if lowered is None:
+        return f", as it is not made of known layers ({module.reason}): put nn.Dropout into it"
+    if not any(map(lowered.drops_after, range(len(lowered.layers)))):
+        return ": it follows activated convolutions, of which there are none"
+    return ""
 
 
 def _differences(old: Step, new: Step) -> list[Change]:

@@ -43,9 +43,9 @@ def calls(module: nn.Module, input: tuple[int, int, int]) -> list[Call]:
     return record(module, input).calls
 
 
-def record(module: nn.Module, input: tuple[int, int, int], *, training: bool = False) -> Recording:
-    """As `calls`, in either mode, with what stays hidden: gradients that a forward defines itself, and numbers that it counts
-    up from call to call."""
+def record(module: nn.Module, input: tuple[int, int, int], *, training: bool = False, batch: int = BATCH) -> Recording:
+    """As `calls`, in either mode, of a batch of any size, with what stays hidden: gradients that a forward defines itself, and
+    numbers that it counts up from call to call."""
     if len(input) != 3 or any(type(side) is not int or side < 1 for side in input):
         raise TraceError(f"input is {input!r}, expected three whole numbers: channels, height, width")
     module = unwrapped(module)
@@ -53,7 +53,7 @@ def record(module: nn.Module, input: tuple[int, int, int], *, training: bool = F
     hidden = list[str]()
     with as_it_was(module), torch.enable_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
         module.train(training)
-        recorder = _Recorder(module, input)
+        recorder = _Recorder(module, (batch, *input))
         for path, part in module.named_modules():
             prepare(part)
             vars(part)["forward"] = partial(recorder.within, path, part, part.forward)
@@ -94,7 +94,7 @@ def _noted_functions(found: list[str]) -> Iterator[None]:
 class _Recorder(TorchFunctionMode):
     """Notes every function of torch that is called, and calls it on the meta device."""
 
-    def __init__(self, module: nn.Module, input: tuple[int, int, int]) -> None:
+    def __init__(self, module: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.stack: list[tuple[str, nn.Module]] = [("", module)]
@@ -107,7 +107,7 @@ class _Recorder(TorchFunctionMode):
         self.refused: TraceError | None = None
         self.own = {id(tensor) for tensor in [*module.parameters(), *module.buffers()]}
         dtypes = [parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()]
-        self.images = torch.empty(BATCH, *input, dtype=dtypes[0] if dtypes else None, device="meta")
+        self.images = torch.empty(*shape, dtype=dtypes[0] if dtypes else None, device="meta")
         self.depending = {id(self.images)}
         self.note("input", None, (), {}, (self.images,))
 
@@ -168,7 +168,7 @@ class _Recorder(TorchFunctionMode):
         if name == "setitem":
             self.stale.pop(id(_root(args[0])), None)  # what follows from writing into a part in place: x[:, :2] += y
         if made := (args[0],) if name == "setitem" else tuple(tensors(result)):
-            self.note(name, func, args, kwargs, made, counter.get_total_flops() // 2 // BATCH if counter else 0)
+            self.note(name, func, args, kwargs, made, counter.get_total_flops() // 2 // len(self.images) if counter else 0)
             if any(id(tensor) in self.depending for tensor in found):
                 self._written(func, found, made, [*tensors(kwargs.get("out"))])
         return result

@@ -1,0 +1,217 @@
+"""What a module's fingerprint knows: every behaviour, and nothing else."""
+
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from stepladder import SpecError, Step, networks
+from stepladder.spec import to_data
+
+
+class Small(nn.Module):
+    """A convolution, dropout, and a linear layer."""
+
+    def __init__(self, width: int = 4, rate: float = 0.05) -> None:
+        super().__init__()
+        self.conv, self.drop, self.last = nn.Conv2d(1, width, 5, stride=3), nn.Dropout(rate), nn.Linear(width * 64, 10)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.last(self.drop(F.relu(self.conv(x))).flatten(1))
+
+
+class Renamed(nn.Module):
+    """The same, said otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, (5, 5), 3)
+        self.drop = nn.Dropout(p=0.05)
+        self.last = nn.Linear(in_features=256, out_features=10)
+
+    def forward(self, images: Tensor) -> Any:
+        """Scores."""
+        maps = F.relu(self.conv(images))
+        flat = self.drop(maps).flatten(1)
+        return self.last(flat)
+
+
+class Child(Small):
+    """A child with nothing of its own."""
+
+
+def computation(make: Callable[[], Any]) -> str:
+    return networks.read(make).computation
+
+
+def scaled(factor: float) -> Callable[[], nn.Module]:
+    class Scaled(Small):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x * factor)
+
+    return Scaled
+
+
+def buffered(value: float) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        module = Small()
+        module.register_buffer("table", torch.full((3,), value), persistent=False)
+        return module
+
+    return make
+
+
+def started(value: float) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        module = Small()
+        nn.init.constant_(module.last.bias, value)
+        return module
+
+    return make
+
+
+def test_what_computes_the_same_is_the_same_whatever_it_is_called() -> None:
+    assert computation(Small) == computation(Child) == computation(lambda: Small()) == computation(Renamed)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Small, lambda: Small(rate=0.1)),
+        (Small, lambda: Small(5)),
+        (scaled(0.5), scaled(0.25)),
+        (buffered(1.0), buffered(2.0)),
+        (started(0.0), started(0.1)),
+    ],
+    ids=["a rate", "a width", "a value closed over", "a buffer", "an initial weight"],
+)
+def test_what_behaves_otherwise_is_another(one: Callable[[], Any], other: Callable[[], Any]) -> None:
+    assert computation(one) != computation(other)
+    assert computation(one) == computation(one)
+
+
+def test_a_weight_that_stands_still_is_not_one_that_is_trained() -> None:
+    def frozen() -> nn.Module:
+        module = Small()
+        module.conv.weight.requires_grad_(False)
+        return module
+
+    assert computation(frozen) != computation(Small)
+    assert "conv.weight" not in networks.read(frozen).trained
+
+
+class Noise(Small):
+    """Noise that torch does not see."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x + float(np.random.randn()))
+
+
+class Counting(Small):
+    """Each call is another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Any:
+        self.calls += 1
+        return super().forward(x / self.calls)
+
+
+class Rounded(torch.autograd.Function):
+    """Rounds, with the gradient of what does not."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+class Straight(Small):
+    """A gradient of its own."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(Rounded.apply(x))  # type: ignore[no-untyped-call]
+
+
+class Branching(Small):
+    """What it does depends on the numbers."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+def hooked() -> nn.Module:
+    """A module that changes its gradients."""
+    module = Small()
+    module.conv.weight.register_hook(lambda gradient: gradient * 2)
+    return module
+
+
+def of_chance() -> nn.Module:
+    """A module whose width is drawn."""
+    return Small(int(torch.randint(2, 20, ())))
+
+
+NUMBERS = itertools.count(3)
+UNTRACED = "give cache=False to train it all the same, anew every time"
+REFUSED: list[tuple[Callable[[], Any], str]] = [
+    (Noise, "built twice, it is not the same: add"),
+    (Counting, f"its forward changes its calls from call to call, so no recorded run could be known to be its own: {UNTRACED}"),
+    (Straight, "its forward applies Rounded, an autograd function, whose gradient cannot be seen"),
+    (Branching, "it cannot be traced, so no recorded run could be known to be its own"),
+    (hooked, "conv.weight has a hook on its gradient"),
+    (of_chance, "its layers depend on random numbers, expected the same ones for every seed"),
+    (lambda: Small(next(NUMBERS)), "built twice, it is not the same"),
+    (lambda: Small(width=-1), "building it fails (RuntimeError:"),
+    (lambda: 5, "building it gives 5, expected a torch.nn.Module"),
+    (lambda: nn.Flatten(0), "its forward gives shape (1568,) of 2 images, expected a number for each of at least two classes"),
+    (lambda: nn.Conv2d(3, 4, 3), "its forward stops at 2 images of 1 x 28 x 28"),
+    (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), "it has no weights yet (lazy layers)"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED, ids=range(len(REFUSED)))
+def test_what_cannot_be_known_again_is_refused_with_the_reason(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        Step("Own", network=make)
+    assert str(refused.value).startswith("step 'Own': network ")
+    assert message in str(refused.value)
+
+
+def test_an_instance_is_refused_and_told_how_to_give_it() -> None:
+    with pytest.raises(SpecError, match=r"network is an instance of Small, .* network=Small, or network=lambda: Small\(...\)"):
+        Step("Own", network=Small())
+
+
+@pytest.mark.parametrize("make", [Counting, Straight, Branching, hooked])
+def test_what_cannot_be_known_again_may_be_trained_anew_every_time(make: Callable[[], Any]) -> None:
+    one, other = (Step("Own", network=make, cache=False).network for _ in range(2))
+    assert one != other
+    assert to_data(one) != to_data(other)
+    assert "Its runs are of this session alone" in networks.told(one, "native")
+
+
+def test_reading_a_module_leaves_all_chance_as_it_was() -> None:
+    torch.manual_seed(3), random.seed(3), np.random.seed(3)  # noqa: NPY002
+    expected = torch.rand(3).tolist(), random.random(), np.random.rand()  # noqa: NPY002
+    torch.manual_seed(3), random.seed(3), np.random.seed(3)  # noqa: NPY002
+    networks.read(Small)
+    assert (torch.rand(3).tolist(), random.random(), np.random.rand()) == expected  # noqa: NPY002
+
+
+def test_data_of_a_module_is_what_it_computes() -> None:
+    step = Step("Own", network=Small)
+    assert to_data(step.network) == {
+        "type": "Module", "computation": computation(Small), "input": [1, 28, 28], "classes": 10,
+    }  # fmt: skip
