@@ -11,7 +11,7 @@ namespace stepladder {
 GradientSums Network::through(size_t number, int tile, Scratch& scratch) const {
     const Stage& stage = stages_[number];
     GradientSums through{nullptr, 1, nullptr, false, nullptr, nullptr, scratch.first.data(), scratch.second.data()};
-    if (stage.last_join) through.extra = stage.extra.data() + tile * stage.in_size() * kernels_.lanes;
+    if (stage.joined()) through.extra = stage.extra.data() + tile * stage.in_size() * kernels_.lanes;
     if (!number) return through;
     const Stage& before = stages_[number - 1];
     const bool dropped = training_ && before.layer.dropout > 0;
@@ -39,15 +39,11 @@ void Network::join_backward_tile(size_t number, int tile, const float* logits, S
         gradient = scratch.out.data();
     }
     float* extra = stages_[source].extra.data() + tile * stages_[source].in_size() * kernels_.lanes;
-    const JoinGradient work{l.out_channels,
-                            l.out_height * l.out_width,
-                            gradient,
-                            enter(number, tile, scratch.in.data()),
-                            enter(source, tile, scratch.source.data()),
-                            onwards,
-                            extra,
-                            stages_[source].last_join == number};
-    (l.operation == Operation::add ? kernels_.add_gradient : kernels_.scale_gradient)(work, through(number, tile, scratch));
+    const GradientSums through = this->through(number, tile, scratch);
+    const float* in = l.multiplies() || through.activation ? enter(number, tile, scratch.in.data()) : nullptr;
+    const float* second = l.multiplies() ? enter(source, tile, scratch.source.data()) : nullptr;
+    const bool first = stages_[source].last_join == (int)number;
+    join_of(l).gradient({l.join_sizes(), gradient, in, second, onwards, extra, first}, through);
     if (fused) first_rows(tile, scratch, 0, stages_[0].layer.out_height);
     kernels_.flush(l.in_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
 }

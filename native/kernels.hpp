@@ -119,13 +119,24 @@ struct GroupNorm {
     const float *scale, *shift;
 };
 
+// The sizes of a join's inputs: channels of `in` and of `source`, pixels a channel of `in`, and of `source` and the output.
+struct JoinSizes {
+    int channels, source_channels, in_plane, plane;
+};
+
 // The gradients of a join's inputs, from that of its output: of `in` to `out`, of `source` to `extra`, added to what is there
 // unless it is the first to come.
 struct JoinGradient {
-    int channels, plane;  // of the output, which has the shape of `source`
-    const float *gradient, *in, *source;
+    JoinSizes sizes;
+    const float *gradient, *in, *source;  // `in` and `source` of a product, else null
     float *out, *extra;
     bool first;
+};
+
+// A layer of two inputs.
+struct Join {
+    void (*unite)(const JoinSizes&, const float* in, const float* source, float* out);
+    void (*gradient)(const JoinGradient&, const GradientSums&);
 };
 
 struct Kernels {
@@ -150,12 +161,11 @@ struct Kernels {
     void (*average)(const Rows&, const Window&, int in_height, int in_width, const float* in, float* out);
     void (*average_gradient)(const Rows&, const Window&, int in_height, int in_width, const float* gradient, float* out,
                              const GradientSums&);
-    // out = in + source
-    void (*add)(int channels, int plane, const float* in, const float* source, float* out);
-    void (*add_gradient)(const JoinGradient&, const GradientSums&);
-    // out = sigmoid(in) * source, with one `in` for each channel
-    void (*scale)(int channels, int plane, const float* in, const float* source, float* out);
-    void (*scale_gradient)(const JoinGradient&, const GradientSums&);
+    Join add;          // out = in + source
+    Join multiply;     // out = in * source, with one `in` for each number or for each channel
+    Join scale;        // out = sigmoid(in) * source, with one `in` for each channel
+    Join concatenate;  // out = source, then in
+    Join branch;       // out = source
     // out = function of in
     void (*function)(const FunctionWork&, const float* in, float* out);
     // `in` and `out` are those of forward; adds the gradients of slopes to `slope_sums`, one vector each (null: not wanted)

@@ -52,6 +52,9 @@ Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> 
                            : operation == "max_pool"           ? Operation::max_pool
                            : operation == "average_pool"       ? Operation::average_pool
                            : operation == "add"                ? Operation::add
+                           : operation == "multiply"           ? Operation::multiply
+                           : operation == "concatenate"        ? Operation::concatenate
+                           : operation == "branch"             ? Operation::branch
                            : operation == "group_norm"         ? Operation::group_norm
                            : functions.count(operation)        ? Operation::function
                                                                : Operation::scale;

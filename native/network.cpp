@@ -58,7 +58,7 @@ size_t Network::Stage::trained_weights() const {
 
 bool Network::Stage::given_as_is() const {
     const bool own = layer.operation == Operation::function || layer.operation == Operation::group_norm;
-    return own && !layer.norm && !layer.relu && !(layer.dropout > 0);
+    return (own || layer.copies()) && !layer.norm && !layer.relu && !(layer.dropout > 0);
 }
 
 size_t Network::Stage::parameter_count() const {
@@ -83,7 +83,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         // A block's output, gradient and activation rows stay in the nearest cache (48 kB here, 32 kB elsewhere).
         s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
         if (l.operation == Operation::group_norm) s.rows_at_once = l.out_height;  // its sums are over all rows
-        if (l.joins()) stages_[l.source].last_join = i;
+        if (l.joins()) stages_[l.source].last_join = (int)i;
         if (l.operation == Operation::convolution) {
             const Window& w = l.window;
             s.rows = forward_taps(l.out_height, l.in_height, w);
@@ -139,7 +139,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
                             Buffer(largest_ * lanes), Buffer(largest_ * lanes), Buffer(first * lanes),
                             Buffer(first_sum_count() * lanes), Buffer(largest_ * lanes), std::vector<Buffer>(layers.size())});
     for (size_t i = 0; i < layers.size(); ++i)
-        if (stages_[i].last_join)
+        if (stages_[i].joined())
             for (Scratch& scratch : scratch_) scratch.kept[i] = Buffer(stages_[i].in_size() * lanes);
     group_weights_.resize(most_groups * most_weights_);
     group_first_.resize(most_groups * first_sum_count());
@@ -156,7 +156,7 @@ void Network::reserve(int tiles) {
     for (Stage& s : stages_) {
         s.out = Buffer(tiles * s.out_size() * kernels_.lanes);
         if (s.layer.operation == Operation::group_norm) s.moments = Buffer((size_t)tiles * 2 * s.layer.groups * kernels_.lanes);
-        if (s.last_join) s.extra = Buffer(tiles * s.in_size() * kernels_.lanes);
+        if (s.joined()) s.extra = Buffer(tiles * s.in_size() * kernels_.lanes);
     }
     input_ = Buffer(tiles * stages_[0].in_size() * kernels_.lanes);
     for (Buffer& gradients : gradients_) gradients = Buffer(tiles * largest_ * kernels_.lanes);
@@ -255,9 +255,19 @@ void Network::activate(const Stage& stage, const Ready& ready, const uint32_t* k
     kernels_.activate({l.out_channels, l.out_height, l.out_width, begin, end}, how, from, to);
 }
 
-void Network::unite(const Stage& stage, const float* in, const float* source, float* out) const {
-    const Layer& l = stage.layer;
-    (l.operation == Operation::add ? kernels_.add : kernels_.scale)(l.out_channels, l.out_height * l.out_width, in, source, out);
+const Join& Network::join_of(const Layer& layer) const {
+    switch (layer.operation) {
+        case Operation::add:
+            return kernels_.add;
+        case Operation::multiply:
+            return kernels_.multiply;
+        case Operation::scale:
+            return kernels_.scale;
+        case Operation::concatenate:
+            return kernels_.concatenate;
+        default:
+            return kernels_.branch;
+    }
 }
 
 FunctionWork Network::function_of(const Stage& stage, const Ready& ready, int from, int to) const {
@@ -315,12 +325,29 @@ const float* Network::enter(size_t number, int tile, float* room) const {
     return enter(number, tile, room, stages_[number].layer.out_height, done);
 }
 
+// Makes what enters a stage at a place.
+void Network::enter_at(size_t number, int tile, float* place) const {
+    const float* found = enter(number, tile, place);
+    if (found != place) std::memcpy(place, found, stages_[number].in_size() * kernels_.lanes * sizeof(float));
+}
+
+// The output of a join: of one that copies, its inputs are made where they are to stand.
+void Network::unite(size_t number, int tile, Scratch& scratch, float* out) const {
+    const Layer& l = stages_[number].layer;
+    if (!l.copies()) {
+        const float *in = enter(number, tile, scratch.in.data()), *source = enter(l.source, tile, scratch.source.data());
+        return join_of(l).unite(l.join_sizes(), in, source, out);
+    }
+    enter_at(l.source, tile, out);
+    if (l.operation == Operation::concatenate) enter_at(number, tile, out + stages_[l.source].in_size() * kernels_.lanes);
+}
+
 void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* sums) {
     Stage& stage = stages_[number];
     const Layer& l = stage.layer;
     float* out = stage.out.data() + tile * stage.out_size() * kernels_.lanes;
     const bool statistics = l.norm && training_;
-    if (l.joins()) return unite(stage, enter(number, tile, scratch.in.data()), enter(l.source, tile, scratch.source.data()), out);
+    if (l.joins()) return unite(number, tile, scratch, out);
     for (int y = 0, entered = 0; y < l.out_height;) {
         const int to = std::min(l.out_height, y + stage.rows_at_once);
         const float* in = enter(number, tile, scratch.in.data(), to, entered);
@@ -368,20 +395,23 @@ void Network::forward(const float* x, int images, const std::vector<Tensors>& te
 }
 
 void Network::infer_tile(const float* x, int tile, int images, float* logits, Scratch& scratch) {
-    to_tile(x, stages_[0].in_size(), tile, images, scratch.in.data());
     for (size_t i = 0; i < stages_.size(); ++i) {
         const Stage& stage = stages_[i];
-        if (i && stages_[i - 1].given_as_is())
+        float* in = stage.joined() ? scratch.kept[i].data() : scratch.in.data();
+        if (!i) {
+            to_tile(x, stage.in_size(), tile, images, in);
+        } else if (!stages_[i - 1].given_as_is()) {
+            activate(stages_[i - 1], stages_[i - 1].inferred, nullptr, scratch.out.data(), in, 0, stages_[i - 1].layer.out_height);
+        } else if (stage.joined()) {
+            std::memcpy(in, scratch.out.data(), stage.in_size() * kernels_.lanes * sizeof(float));
+        } else {
             std::swap(scratch.in, scratch.out);
-        else if (i)
-            activate(stages_[i - 1], stages_[i - 1].inferred, nullptr, scratch.out.data(), scratch.in.data(), 0,
-                     stages_[i - 1].layer.out_height);
-        if (stage.last_join)
-            std::memcpy(scratch.kept[i].data(), scratch.in.data(), stage.in_size() * kernels_.lanes * sizeof(float));
+            in = scratch.in.data();
+        }
         if (stage.layer.joins())
-            unite(stage, scratch.in.data(), scratch.kept[stage.layer.source].data(), scratch.out.data());
+            join_of(stage.layer).unite(stage.layer.join_sizes(), in, scratch.kept[stage.layer.source].data(), scratch.out.data());
         else
-            operate(stage, stage.inferred, scratch.in.data(), scratch.out.data(), 0, stage.layer.out_height, nullptr, nullptr);
+            operate(stage, stage.inferred, in, scratch.out.data(), 0, stage.layer.out_height, nullptr, nullptr);
     }
     const size_t classes = stages_.back().out_size();
     kernels_.from_tile(classes, lanes_in(tile, images), scratch.out.data(), logits + (size_t)tile * kernels_.lanes * classes);

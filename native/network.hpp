@@ -11,7 +11,7 @@
 
 namespace stepladder {
 
-enum class Operation { convolution, max_pool, average_pool, add, scale, function, group_norm };
+enum class Operation { convolution, max_pool, average_pool, function, group_norm, add, multiply, scale, concatenate, branch };
 
 // One layer and what is done to its output. A linear layer is a 1 x 1 convolution of a 1 x 1 image.
 struct Layer {
@@ -22,7 +22,7 @@ struct Layer {
     bool bias, norm, relu;
     float dropout;
     bool fixed;                             // a convolution whose weights are not trained
-    int source;                             // joins (add, scale): the layer whose input is their second one
+    int source;                             // joins (add and those after it): the layer whose input is their second one
     double epsilon = 1e-5, momentum = 0.1;  // of the norm; of group_norm, epsilon
     bool drops_channels = false;            // dropout of whole channels
     Function function = {};
@@ -34,7 +34,15 @@ struct Layer {
     int taps() const { return window.kernel * window.kernel; }
     int rows_needed(int to) const { return stepladder::rows_needed(window, to, out_height, in_height); }
     int rows_whole(int to) const { return stepladder::rows_whole(window, to, out_height, in_height); }
-    bool joins() const { return operation == Operation::add || operation == Operation::scale; }
+    bool joins() const { return operation >= Operation::add; }
+    bool multiplies() const { return operation == Operation::multiply || operation == Operation::scale; }
+    // A join's: the output has the channels of its inputs together (concatenate), or is as large as the second.
+    JoinSizes join_sizes() const {
+        const int before = operation == Operation::concatenate ? in_channels : 0;
+        return {in_channels, out_channels - before, in_height * in_width, out_height * out_width};
+    }
+    // Whether its output is its inputs as they are, behind each other.
+    bool copies() const { return operation == Operation::concatenate || operation == Operation::branch; }
 };
 
 // The tensors of one layer, as torch holds them; null where the layer has none.
@@ -97,7 +105,7 @@ class Network {
         std::vector<Span> columns;
         Walk walk, gradient_walk;
         int rows_at_once;    // worked on while they are in the nearest cache
-        size_t last_join{};  // that what enters here is the second input of; 0: of none
+        int last_join = -1;  // that what enters here is the second input of; -1: of none
 
         Ready trained, inferred;
         std::vector<float> gradient_weights;  // packed for the gradient's walk
@@ -116,6 +124,7 @@ class Network {
         size_t weight_count() const;
         size_t trained_weights() const;
         size_t parameter_count() const;
+        bool joined() const { return last_join >= 0; }
         // Whether what it gives is what enters the next layer, as it is.
         bool given_as_is() const;
     };
@@ -139,7 +148,9 @@ class Network {
                   Ready& ready) const;
     void activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to, int begin,
                   int end) const;
-    void unite(const Stage& stage, const float* in, const float* source, float* out) const;
+    const Join& join_of(const Layer& layer) const;
+    void unite(size_t number, int tile, Scratch& scratch, float* out) const;
+    void enter_at(size_t number, int tile, float* place) const;
     FunctionWork function_of(const Stage& stage, const Ready& ready, int from, int to) const;
     GroupNorm group_norm_of(const Stage& stage, const Ready& ready) const;
     void operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums,

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from stepladder import (
     AvgPool,
     BlurPool,
+    Branch,
+    Concat,
     Conv,
     Excite,
     Flatten,
     GlobalAvgPool,
     Linear,
     MaxPool,
+    Multiply,
     Network,
     Residual,
     SpecError,
@@ -100,13 +103,13 @@ def small_network() -> Network:
 
 
 @st.composite
-def networks(draw: st.DrawFn, excitation: bool = True) -> Network:
+def networks(draw: st.DrawFn, products: bool = True) -> Network:
     """Valid networks of up to five convolutions, poolings and joins, with each kind of head, on small images of any shape;
-    without Excite on request."""
+    without joins that multiply on request."""
     image = (draw(st.integers(1, 4)), draw(st.integers(3, 12)), draw(st.integers(3, 12)))
     layers, shapes = list[Layer](), list[Shape]([image])
     for _ in range(draw(st.integers(0, 5))):
-        ends = [end for end in joins(shapes) if excitation or not isinstance(end[-1], Excite)]
+        ends = [end for end in joins(shapes) if products or not isinstance(end[-1], Excite | Multiply)]
         joined = bool(ends) and draw(st.integers(0, 3)) == 3
         for layer in draw(st.sampled_from(ends) if joined else one_layer(shapes[-1][0])):
             try:
@@ -125,10 +128,20 @@ def networks(draw: st.DrawFn, excitation: bool = True) -> Network:
 
 
 def joins(shapes: Sequence[Shape]) -> list[list[Layer]]:
-    """Layers that end in a join and can follow those between `shapes`."""
-    backs = [back for back in range(1, len(shapes)) if shapes[-1 - back] == shapes[-1]]
-    residuals: list[list[Layer]] = [[Residual(back, activation)] for back in backs for activation in ("relu", None)]
-    return [*residuals, [GlobalAvgPool(), Linear(2, activation="relu"), Linear(shapes[-1][0]), Excite(3)]]
+    """Layers that end in a join, or after a branch, and can follow those between `shapes`."""
+    channels, *sides = shapes[-1]
+    maps = [back for back in range(1, len(shapes)) if len(shapes[-1 - back]) == 3]
+    beside = [back for back in maps if list(shapes[-1 - back][1:]) == sides]
+    same = [back for back in beside if shapes[-1 - back] == shapes[-1]]
+    projection = Conv(channels, 1, norm=None, activation=None)
+    squeezed: list[Layer] = [GlobalAvgPool(), Linear(2, activation="relu"), Linear(channels)]
+    found: list[list[Layer]] = [[Residual(back, activation)] for back in same for activation in ("relu", None)]
+    found += [[Concat(back)] for back in beside]
+    found += [[Branch(back), projection, Residual(2)] for back in beside]
+    found += [[Branch(back), Conv(2, 1), Concat(2)] for back in beside]
+    found += [[Branch(back), Conv(2, 1, norm=None)] for back in maps]  # a dead end, unless a later join reaches it
+    found += [[Multiply(back)] for back in same]
+    return [*found, [*squeezed, Excite(3)], [*squeezed, Multiply(3)]]
 
 
 def shape_after(layer: Layer, shapes: Sequence[Shape]) -> Shape:

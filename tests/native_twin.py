@@ -45,6 +45,7 @@ from stepladder import (
 )
 from stepladder.engine import native, plain
 from stepladder.spec import Layer, Shape
+from stepladder.spec.layers import normed
 from stepladder.streams import stream
 
 WINDOWS = Network(
@@ -72,7 +73,7 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
     layers: list[Layer] = []
     shapes: list[Shape] = [image]
     for _ in range(draw(st.integers(0, 5))):
-        ends = [end for end in joins(shapes) if norms or not isinstance(end[-1], Excite)]
+        ends = [end for end in joins(shapes) if norms or not _divides(end)]
         kind = draw(st.sampled_from(["convolution", "convolution", "pooling", "pointwise", *["join"] * bool(ends)]))
         found = {
             "convolution": _convolutions(shapes[-1], norms),
@@ -92,6 +93,10 @@ def networks(draw: st.DrawFn, norms: bool = True) -> Network:
         layers.append(layer)
         features = layer.features
     return Network(layers, image, classes=features)
+
+
+def _divides(layers: Sequence[Layer]) -> bool:
+    return any(normed(layer) or isinstance(layer, GlobalAvgPool | Excite) for layer in layers)
 
 
 @st.composite
@@ -229,11 +234,11 @@ def outcome(module: nn.Module, x: Tensor, cotangent: Tensor, training: bool = Tr
     leaf = x.detach().clone().requires_grad_()
     logits = module(leaf)
     logits.backward(cotangent.to(logits.dtype))
-    gradients = {name: parameter.grad for name, parameter in module.named_parameters()} | {"x": leaf.grad}
-    missing = [name for name, gradient in gradients.items() if gradient is None]
-    assert not missing
+    tensors = dict(module.named_parameters()) | {"x": leaf}
+    # torch gives none to what no logit depends on
+    gradients = {name: torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for name, tensor in tensors.items()}
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    return Outcome(logits.detach(), {name: gradient for name, gradient in gradients.items() if gradient is not None}, buffers)
+    return Outcome(logits.detach(), gradients, buffers)
 
 
 # Inputs without kinks

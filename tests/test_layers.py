@@ -12,12 +12,15 @@ import stepladder
 from stepladder import (
     AvgPool,
     BlurPool,
+    Branch,
+    Concat,
     Conv,
     Excite,
     Flatten,
     GlobalAvgPool,
     Linear,
     MaxPool,
+    Multiply,
     Network,
     Residual,
     SpecError,
@@ -64,6 +67,9 @@ class Other(Conv):
         (BlurPool, {"stride": 0}, "stride is 0, expected a whole number of at least 1"),
         (Residual, {"layers": 0}, "Residual(layers=0, activation='relu'): layers is 0, expected a whole number of at least 1"),
         (Residual, {"layers": 1, "activation": "gelu"}, "activation is 'gelu', expected one of 'relu', None"),
+        (Branch, {"layers": 0}, "Branch(layers=0): layers is 0, expected a whole number of at least 1"),
+        (Concat, {"layers": 0}, "Concat(layers=0): layers is 0, expected a whole number of at least 1"),
+        (Multiply, {"layers": 0}, "Multiply(layers=0): layers is 0, expected a whole number of at least 1"),
         (Excite, {"layers": 1}, "Excite(layers=1): layers is 1, expected a whole number of at least 2"),
         (BlurPool, {"kernel": 65}, "BlurPool(kernel=65, stride=2): kernel is 65, expected a whole number of at most 63"),
         (Conv, {"channels": 10**30}, "expected a whole number of at most 1,000,000"),
@@ -99,6 +105,16 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
         ([Conv(4), Residual(1), *HEAD], "layer 2, Residual(layers=1, activation='relu'): its input is 4 x 26 x 26, expected the "
          "shape of what it is added to, 1 x 28 x 28"),
         ([Conv(4), Residual(2), *HEAD], "it reaches back over 2 layers, expected at most the 1 before it"),
+        ([Conv(4), Branch(2), *HEAD], "it reaches back over 2 layers, expected at most the 1 before it"),
+        ([Conv(4), Concat(1), *HEAD], "layer 2, Concat(layers=1): its input is 4 x 26 x 26, expected the height and width of what "
+         "it is joined to, 1 x 28 x 28"),
+        ([Flatten(), Concat(1), *HEAD], "its input is 784, expected the height and width of what it is joined to, 1 x 28 x 28"),
+        ([Flatten(), Linear(1), Branch(2), Concat(1), *HEAD], "its input is 1 x 28 x 28, expected flat features, as in what it is "
+         "joined to, 1"),
+        ([Conv(4), Conv(4), Multiply(1), *HEAD], "layer 3, Multiply(layers=1): its input is 4 x 24 x 24, expected the shape of "
+         "what it is multiplied with, 4 x 26 x 26, or one number for each channel of it"),
+        ([Conv(4), GlobalAvgPool(), Linear(3), Multiply(2), *HEAD], "its input is 3, expected the shape of what it is multiplied "
+         "with, 4 x 26 x 26, or one number"),
         ([Conv(4), GlobalAvgPool(), Linear(3), Excite(2), *HEAD], "layer 4, Excite(layers=2): its input is 3, expected one number "
          "for each of 4 channels of 4 x 26 x 26"),
         ([Conv(4), GlobalAvgPool(), Linear(4), Linear(4), Excite(2)], "what entered the last 2 layers is flat (4 features), "
@@ -117,7 +133,7 @@ def test_a_layer_that_cannot_be_is_refused_by_name_when_made(layer: type, values
         ([Other(10), GlobalAvgPool()], "layer 1 is Other(channels=10, kernel=3, "),
         ([Conv(4), "relu"], "layer 2 is 'relu', expected one of Conv, MaxPool, AvgPool, BlurPool, GlobalAvgPool, Flatten, "
          "Linear, BatchNorm, GroupNorm, LayerNorm, ReLU, LeakyReLU, PReLU, ReLU6, ELU, SiLU, HardSwish, GELU, Tanh, Sigmoid, "
-         "Dropout, Dropout2d, Residual, Excite"),
+         "Dropout, Dropout2d, Residual, Branch, Concat, Multiply, Excite"),
     ],
 )  # fmt: skip
 def test_a_network_that_does_not_fit_is_refused_with_the_layer_named(layers: list[Layer], message: str) -> None:

@@ -6,10 +6,10 @@ import pytest
 import stepladder
 
 PUBLIC = [
-    "ELU", "EMA", "GELU", "AdamW", "Affine", "AvgPool", "BatchNorm", "BlurPool", "Budget", "Conv", "Cosine", "DataError", "Dropout",
-    "Dropout2d", "Erasing", "Excite", "Flatten", "GlobalAvgPool", "GroupNorm", "HardSwish", "Lab", "Ladder", "LayerNorm",
-    "LeakyReLU", "Linear", "LinearDecay", "MaxPool", "Network", "OneCycle", "PReLU", "ReLU", "ReLU6", "Recipe", "RecordError",
-    "Residual", "SiLU", "Sigmoid", "SpecError", "Step", "StepLR", "Tanh", "UserError",
+    "ELU", "EMA", "GELU", "AdamW", "Affine", "AvgPool", "BatchNorm", "BlurPool", "Branch", "Budget", "Concat", "Conv", "Cosine",
+    "DataError", "Dropout", "Dropout2d", "Erasing", "Excite", "Flatten", "GlobalAvgPool", "GroupNorm", "HardSwish", "Lab",
+    "Ladder", "LayerNorm", "LeakyReLU", "Linear", "LinearDecay", "MaxPool", "Multiply", "Network", "OneCycle", "PReLU", "ReLU",
+    "ReLU6", "Recipe", "RecordError", "Residual", "SiLU", "Sigmoid", "SpecError", "Step", "StepLR", "Tanh", "UserError",
 ]  # fmt: skip
 
 

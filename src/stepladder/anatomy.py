@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any, NamedTuple, TypeVar
 
-from stepladder.spec import Join, Network, Shape, UserError
-from stepladder.spec.layers import Pointwise
+from stepladder.spec import Join, Network, Shape
+from stepladder.spec.layers import Pointwise, forks
 from stepladder.spec.window import Pair, Window, pair
 
 Size = int | tuple[int, int]
@@ -84,13 +84,8 @@ def union(reaches: Sequence[Reach], size: Pair) -> tuple[Reach, ...]:
     """What a position of a map of `size` (height, width) sees by all these ways: reaches of one jump become one.
 
     Jump 0 is that of a 1 x 1 map spread over a larger one: it does not move with the position. On an axis with one
-    position the jump does not matter. Raises UserError where other jumps differ, so that positions do not match.
+    position the jump does not matter. Reaches of other jumps, whose positions do not match, stay apart.
     """
-    for axis in range(2):
-        jumps = sorted({reach.jump[axis] for reach in reaches} - {0})
-        if size[axis] > 1 and len(jumps) > 1:
-            found = " and ".join(map(str, jumps))
-            raise UserError(f"joins branches whose jumps differ ({found} pixels), expected one jump, or a 1 x 1 map")
     jump = widest(reaches).jump
     joined: dict[Pair, Reach] = {}
     for reach in reaches:
@@ -144,10 +139,9 @@ def anatomy(network: Network) -> list[Row]:
     for number, (layer, before, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
         field, window = fields[-1], layer.window(before)
         if isinstance(layer, Join):
-            source = shapes[number - layer.layers]
-            own = before if len(before) == len(source) else (*before, 1, 1)
-            branches = [(own, field), (source, fields[number - layer.layers])]
-            following = _joined(branches, _size(after))
+            source = (shapes[number - layer.layers], fields[number - layer.layers])
+            branches = [source] if forks(layer) else [_as_map((before, field), source[0]), source]
+            following = source[1] if forks(layer) else _joined(branches, _size(after))
             before, field = max(branches, key=lambda branch: (prod(branch[0]), widest(branch[1]).size))
         else:
             following = field if isinstance(layer, Pointwise) else _pass(field, before, after, window)
@@ -161,8 +155,18 @@ def _size(shape: Shape) -> Pair:
     return (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
 
 
-def _joined(branches: Sequence[tuple[Shape, tuple[Reach, ...]]], size: Pair) -> tuple[Reach, ...]:
-    """The field of a join of these branches (shape and field), spread over a map of `size`."""
+Way = tuple[Shape, tuple[Reach, ...]]
+"""What enters a join: its shape and field."""
+
+
+def _as_map(way: Way, beside: Shape) -> Way:
+    """One number a channel as a map of 1 x 1, where what is beside it is a map."""
+    shape, field = way
+    return way if len(shape) == len(beside) else ((*shape, 1, 1), tuple(over(field, shape, (1, 1))))
+
+
+def _joined(branches: Sequence[Way], size: Pair) -> tuple[Reach, ...]:
+    """The field of a join of these branches, spread over a map of `size`."""
     return union([reach for shape, field in branches for reach in over(field, shape, size)], size)
 
 

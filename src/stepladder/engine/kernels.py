@@ -13,6 +13,8 @@ from stepladder.spec.layers import (
     AvgPool,
     BatchNorm,
     BlurPool,
+    Branch,
+    Concat,
     Conv,
     Dropout,
     Dropout2d,
@@ -25,6 +27,7 @@ from stepladder.spec.layers import (
     LeakyReLU,
     Linear,
     MaxPool,
+    Multiply,
     PReLU,
     ReLU,
     ReLU6,
@@ -38,6 +41,9 @@ Sizes = tuple[int, int, int]
 
 Afterwards = BatchNorm | ReLU | Dropout | Dropout2d
 """Layers that are done to the output of the kernel before them."""
+
+JOINS = ("add", "branch", "concatenate", "multiply", "scale")
+"""Operations of two inputs."""
 
 
 class Kernel(NamedTuple):
@@ -72,11 +78,12 @@ def lower(network: Network, dropout: float = 0.0) -> list[Kernel]:
     found: list[Kernel] = []
     shapes = network.shapes()
     sources = {number - layer.layers for number, layer in enumerate(network.layers) if isinstance(layer, Join)}
-    entered = []  # for each layer of the network, the kernel that takes the same input
+    entered: list[int] = []  # for each layer of the network, the kernel that takes the same input
     for number, (layer, before, after) in enumerate(zip(network.layers, shapes, shapes[1:], strict=False)):
         if known := _limits(layer):
             raise UserError(f'layer {number + 1}, {layer}: the native engine knows {known}; engine="torch" can train it')
-        follows = bool(found) and found[-1].output == _sizes(before) and number not in sources
+        joined = number in sources or len(found) in {entered[source] for source in sources if source < number}
+        follows = bool(found) and found[-1].output == _sizes(before) and not joined
         if isinstance(layer, Afterwards):
             # Done to the output of the kernel before, where that is what it does next: norm, ReLU, dropout, in this order.
             if not (follows and _takes(found[-1], layer)):
@@ -105,7 +112,8 @@ def _takes(kernel: Kernel, layer: Afterwards) -> bool:
     has an epsilon of its own.)"""
     match layer:
         case BatchNorm():
-            return not (kernel.norm or kernel.relu or kernel.dropout or kernel.operation in ("add", "scale", "group_norm"))
+            joins_or_groups = kernel.operation in (*JOINS, "group_norm")
+            return not (kernel.norm or kernel.relu or kernel.dropout or joins_or_groups)
         case ReLU():
             return not kernel.dropout
         case Dropout() | Dropout2d():
@@ -132,7 +140,9 @@ def _limits(layer: Layer) -> str:
             return "" if known else "batch norm and no norm, ReLU and no activation"
         case Linear() | Residual():
             return "" if layer.activation in ("relu", None) else "ReLU and no activation"
-        case MaxPool() | AvgPool() | BlurPool() | GlobalAvgPool() | Excite() | Flatten():
+        case MaxPool() | AvgPool() | BlurPool() | GlobalAvgPool() | Flatten():
+            return ""
+        case Branch() | Concat() | Multiply() | Excite():
             return ""
         case BatchNorm() | GroupNorm() | LayerNorm() | Dropout() | Dropout2d():
             return ""
@@ -163,6 +173,12 @@ def _kernel(layer: Layer, before: Shape, after: Shape) -> Kernel | None:
             return Kernel("average_pool", into, out)  # one window: all
         case Residual():
             return Kernel("add", into, out, relu=layer.activation == "relu")
+        case Branch():
+            return Kernel("branch", into, out)
+        case Concat():
+            return Kernel("concatenate", into, out)
+        case Multiply():
+            return Kernel("multiply", into, out)
         case Excite():
             return Kernel("scale", into, out)
         case GroupNorm():

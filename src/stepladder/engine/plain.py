@@ -19,6 +19,8 @@ from stepladder.spec.layers import (
     AvgPool,
     BatchNorm,
     BlurPool,
+    Branch,
+    Concat,
     Conv,
     Excite,
     Flatten,
@@ -29,6 +31,7 @@ from stepladder.spec.layers import (
     LeakyReLU,
     Linear,
     MaxPool,
+    Multiply,
     Norm,
     PReLU,
     ReLU,
@@ -103,12 +106,36 @@ class Sum(nn.Module):
         return x + source
 
 
-class Scale(nn.Module):
-    """Each channel of `source` (n, channels, height, width) times the sigmoid of x (n, channels)."""
+class Fork(nn.Module):
+    """The second of two tensors."""
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """The same tensor."""
+        return source
+
+
+class Stack(nn.Module):
+    """The channels or features of `source`, then those of x."""
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """The shape of both but for the sum of their channels."""
+        return torch.cat([source, x], 1)
+
+
+class Product(nn.Module):
+    """Of two tensors of one shape, or of `source` (n, channels, height, width) and x (n, channels) or (n, channels, 1, 1)."""
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         """The shape of `source`."""
-        return torch.sigmoid(x)[:, :, None, None] * source
+        return (x if x.dim() == source.dim() else x[:, :, None, None]) * source
+
+
+class Scale(Product):
+    """Each channel of `source` (n, channels, height, width) times the sigmoid of x (n, channels) or (n, channels, 1, 1)."""
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """The shape of `source`."""
+        return super().forward(torch.sigmoid(x), source)
 
 
 class Chain(nn.Sequential):
@@ -216,6 +243,12 @@ def _modules(layer: Layer, before: Shape) -> list[tuple[str, nn.Module]]:
         return [_activation(layer, before)]
     if isinstance(layer, Residual):
         return [("sum", Sum()), *relu]
+    if isinstance(layer, Branch):
+        return [("branch", Fork())]
+    if isinstance(layer, Concat):
+        return [("cat", Stack())]
+    if isinstance(layer, Multiply):
+        return [("product", Product())]
     if isinstance(layer, Excite):
         return [("scale", Scale())]
     if isinstance(layer, GlobalAvgPool):

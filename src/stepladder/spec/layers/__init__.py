@@ -15,19 +15,19 @@ fields, tables, pages, records and their reading back.
 from stepladder.spec.layers.activations import ELU, GELU, HardSwish, LeakyReLU, PReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from stepladder.spec.layers.convolution import Conv, Linear
 from stepladder.spec.layers.dropout import Dropout, Dropout2d
-from stepladder.spec.layers.joins import Excite, Residual
+from stepladder.spec.layers.joins import Branch, Concat, Excite, Multiply, Residual
 from stepladder.spec.layers.norms import BatchNorm, GroupNorm, LayerNorm
 from stepladder.spec.layers.pooling import AvgPool, BlurPool, Flatten, GlobalAvgPool, MaxPool
 from stepladder.spec.layers.shape import Shape, written
 
 __all__ = [
-    "ELU", "GELU", "Activation", "AvgPool", "BatchNorm", "BlurPool", "Conv", "Convolution", "Dropout", "Dropout2d", "Excite",
-    "Flatten", "Following", "GlobalAvgPool", "GroupNorm", "HardSwish", "Join", "Layer", "LayerNorm", "LeakyReLU", "Linear",
-    "MaxPool", "Norm", "PReLU", "Pointwise", "Pooling", "ReLU", "ReLU6", "Residual", "Shape", "SiLU", "Sigmoid", "Tanh",
-    "activated", "normed", "written",
+    "ELU", "GELU", "Activation", "AvgPool", "BatchNorm", "BlurPool", "Branch", "Concat", "Conv", "Convolution", "Dropout",
+    "Dropout2d", "Excite", "Flatten", "Following", "GlobalAvgPool", "GroupNorm", "HardSwish", "Join", "Layer", "LayerNorm",
+    "LeakyReLU", "Linear", "MaxPool", "Multiply", "Norm", "PReLU", "Pointwise", "Pooling", "ReLU", "ReLU6", "Residual", "Shape",
+    "SiLU", "Sigmoid", "Tanh", "activated", "forks", "normed", "written",
 ]  # fmt: skip
 
-Join = Residual | Excite
+Join = Residual | Branch | Concat | Multiply | Excite
 """Layers that have a second input: what entered an earlier layer."""
 
 Convolution = Conv
@@ -59,3 +59,8 @@ def normed(layer: Layer) -> bool:
 def activated(layer: Layer) -> bool:
     """Whether a layer makes a convolution's output an activation."""
     return isinstance(layer, Activation) or (isinstance(layer, Conv) and layer.activation is not None)
+
+
+def forks(layer: Layer) -> bool:
+    """Whether a layer goes on from its second input alone."""
+    return isinstance(layer, Branch)
