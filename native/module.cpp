@@ -33,6 +33,14 @@ std::vector<Tensors> tensors_at(const Addresses& addresses) {
     return tensors;
 }
 
+const std::map<std::string, Operation> operations = {
+    {"convolution", Operation::convolution}, {"fixed_convolution", Operation::convolution},
+    {"max_pool", Operation::max_pool},       {"average_pool", Operation::average_pool},
+    {"group_norm", Operation::group_norm},   {"add", Operation::add},
+    {"multiply", Operation::multiply},       {"scale", Operation::scale},
+    {"concatenate", Operation::concatenate}, {"branch", Operation::branch},
+};
+
 const std::map<std::string, Function> functions = {
     {"leaky_relu", Function::leaky_relu},
     {"prelu", Function::prelu},
@@ -48,16 +56,9 @@ const std::map<std::string, Function> functions = {
 Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> out, std::vector<int> window, int groups,
             std::vector<bool> has, float dropout, int source) {
     const bool fixed = operation == "fixed_convolution";
-    const Operation kind = fixed || operation == "convolution" ? Operation::convolution
-                           : operation == "max_pool"           ? Operation::max_pool
-                           : operation == "average_pool"       ? Operation::average_pool
-                           : operation == "add"                ? Operation::add
-                           : operation == "multiply"           ? Operation::multiply
-                           : operation == "concatenate"        ? Operation::concatenate
-                           : operation == "branch"             ? Operation::branch
-                           : operation == "group_norm"         ? Operation::group_norm
-                           : functions.count(operation)        ? Operation::function
-                                                               : Operation::scale;
+    const auto named = operations.find(operation);
+    if (named == operations.end() && !functions.count(operation)) throw std::invalid_argument("unknown operation: " + operation);
+    const Operation kind = named == operations.end() ? Operation::function : named->second;
     const Window slides{window.at(0), window.at(1), window.at(2), window.at(3)};
     Layer made{kind,   in.at(0),  in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), slides,
                groups, has.at(0), has.at(1), has.at(2), dropout,   fixed,     source};

@@ -4,11 +4,11 @@ from dataclasses import MISSING, fields
 from typing import Any, get_args
 
 import pytest
-from training import network_of
 import torch
 from conftest import networks
 from hypothesis import given
 from torch import Tensor, nn
+from training import network_of
 
 from stepladder import BlurPool, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual, engine, ladders
 from stepladder.engine import kernels, native, plain

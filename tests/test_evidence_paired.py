@@ -98,7 +98,7 @@ def test_a_drawn_p_is_never_0() -> None:
 
 def test_the_anytime_p_is_one_over_the_largest_mean_of_bets() -> None:
     # one pair of 0.001: 2 / (1 + exp(-2 lambda d)) at bets of 200, 800, 3200 and their mirrors, whose factors add to 2
-    assert anytime_p([0.001]) == 1.0
+    assert anytime_p([0.001]) == pytest.approx(1)
     bets = [sign * bet for bet in (200, 800, 3200) for sign in (1, -1)]
     wealth = [
         sum(math.prod(2 / (1 + math.exp(-2 * bet * d)) for d in [0.001] * pairs) for bet in bets) / len(bets) for pairs in (1, 2, 3)

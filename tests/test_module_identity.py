@@ -203,11 +203,11 @@ def test_what_cannot_be_known_again_may_be_trained_anew_every_time(make: Callabl
 
 
 def test_reading_a_module_leaves_all_chance_as_it_was() -> None:
-    torch.manual_seed(3), random.seed(3), np.random.seed(3)  # noqa: NPY002
-    expected = torch.rand(3).tolist(), random.random(), np.random.rand()  # noqa: NPY002
-    torch.manual_seed(3), random.seed(3), np.random.seed(3)  # noqa: NPY002
+    torch.manual_seed(3), random.seed(3), np.random.seed(3)
+    expected = torch.rand(3).tolist(), random.random(), np.random.rand()
+    torch.manual_seed(3), random.seed(3), np.random.seed(3)
     networks.read(Small)
-    assert (torch.rand(3).tolist(), random.random(), np.random.rand()) == expected  # noqa: NPY002
+    assert (torch.rand(3).tolist(), random.random(), np.random.rand()) == expected
 
 
 def test_data_of_a_module_is_what_it_computes() -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from commands import stepladder
-from training import figures
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from training import figures
 
 import stepladder as sl
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, SpecError, Step, data, records, train
@@ -116,8 +116,9 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_end(lab: Lab, result: Re
     setup = sl.Lab(tmp_path / "runs", data=lab.data, threads=1).setup
     job = Job("own", step, 1, setup)
     torch.manual_seed(9)
-    with patch.object(records, "write", side_effect=KeyboardInterrupt), patch.object(train, "fit", _one_epoch(train.fit)):
-        pytest.raises(KeyboardInterrupt, train.train, job)
+    ended = patch.object(records, "write", side_effect=KeyboardInterrupt), patch.object(train, "fit", _one_epoch(train.fit))
+    with ended[0], ended[1], pytest.raises(KeyboardInterrupt):
+        train.train(job)
     assert records.read_checkpoint(job.folder)
     train.train(job)
     record, whole = records.read(job.folder), result[step.id].run(1).record
@@ -155,7 +156,9 @@ def test_dropout_of_the_recipe_follows_the_activated_convolutions_of_a_module(la
 
 
 def test_dropout_is_refused_where_a_module_has_no_place_for_it() -> None:
-    with pytest.raises(SpecError, match=r"step 'Dropout': dropout is 0.05, but module Rows has no place for it, .*squeeze in the model"):
+    with pytest.raises(
+        SpecError, match=r"step 'Dropout': dropout is 0.05, but module Rows has no place for it, .*squeeze in the model"
+    ):
         Step("Rows", network=Rows, recipe=RECIPE).then("Dropout", dropout=0.05)
     flat = Step("Flat", network=lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), recipe=RECIPE)
     with pytest.raises(SpecError, match=r"has no place for it: it follows activated convolutions, of which there are none"):
@@ -182,7 +185,7 @@ def test_a_module_that_is_not_cached_is_trained_and_said_to_be(lab: Lab, capsys:
     assert lab.result(again).arms["own"].records == []
 
 
-MODULES = '''
+MODULES = """
 import torch
 from torch import nn
 from stepladder import Budget, Ladder, Recipe, Step
@@ -208,7 +211,7 @@ class Rows(nn.Module):
 
 plain = Step("Plain", network=Net, recipe=Recipe(epochs=1))
 ladder = Ladder("file", Budget(5_000, 5, 0.5, hold=1), [plain, plain.then("Rows", network=Rows)])
-'''
+"""
 
 
 @pytest.fixture
@@ -222,7 +225,9 @@ def test_classes_of_a_ladders_file_and_of_a_script_train_in_worker_processes(fil
     command = [sys.executable, "-m", "stepladder", "run", str(file), "--data", str(small_mnist), "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "step rows: Module Rows is trained by the torch engine, not by the native one: squeeze in the model (Rows)" in done.stdout
+    assert (
+        "step rows: Module Rows is trained by the torch engine, not by the native one: squeeze in the model (Rows)" in done.stdout
+    )
     script = tmp_path / "script.py"
     script.write_text(
         f"{MODULES}\nimport stepladder as sl\n"

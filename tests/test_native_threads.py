@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training import network_of
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_twin import WINDOWS, Outcome, assert_agrees, batches, example, networks, outcome, prepare, threads, twin
+from training import network_of
 
 from stepladder import Affine, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Recipe, Step, ladders, records
 from stepladder.engine import native

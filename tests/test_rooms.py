@@ -33,7 +33,7 @@ HOMES = {
     "safetensors": {"records.checkpoint", "records.folder", "lab.run", "train"},
     "torch": {
         *("augment", "engine", "engine.native", "engine.plain", "lab.run", "state", "streams", "train"),
-        *("networks.building", "networks.compare", "networks.graph", "networks.identity", "networks.lowering"),
+        *("cli.modules", "networks.building", "networks.compare", "networks.graph", "networks.identity", "networks.lowering"),
         *("networks.operations", "networks.random", "networks.reading"),
         *("tracing", "tracing.call", "tracing.given", "tracing.recording", "tracing.rows"),
     },

@@ -14,7 +14,7 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
     - `id`, `title`, `parent` (an id, null for the root), `target`, `note`, `kept` (false: tried, and not gone on with)
     - `change` {`concept`, `old`, `new`}, the values as data; null for the root
     - `parameters`, `macs` (multiply-accumulates for one image), `epochs` (of the recipe), `layers` (as `stepladder show --json`)
-    - `module`: of a step whose network is a torch module a sentence, what trains it and why; null for one of layers
+    - `module`: only of a step whose network is a torch module, a sentence: what trains it, and why
     - `n`: how many seeds have finished; `seeds`: which; `diverged`: the seeds whose loss was no longer finite
     - `test_accuracy`, `train_accuracy` {`mean`, `sd`, `low`, `high`, `worst`}: last epoch, over the finished seeds; `sd` is
       null with one seed, `low` and `high` are null without a spread
@@ -115,8 +115,8 @@ def build(
         "damaged": [reason for arm in arms.values() for reason in arm.damaged],
         "steps": [
             _step(step, arms[step.id], gathered[step.id])
+            | ({"module": told} if (told := networks.told(step.network, setup.engine)) else {})
             | {
-                "module": networks.told(step.network, setup.engine) or None,
                 "analysis": analyse(
                     step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None, names
                 ),

@@ -261,10 +261,8 @@ def _tensor(module: nn.Module, slot: _Slot) -> Tensor:
     owner: nn.Module | None = module
     for name in slot.path:  # as get_submodule, which splits names and searches attributes: that is a percent of a batch
         owner = None if owner is None else owner._modules.get(name)
-    tensor = None
-    if owner is not None:
-        tensor = owner._parameters.get(slot.name)
-        tensor = owner._buffers.get(slot.name) if tensor is None else tensor
+    held: dict[str, Any] = {} if owner is None else owner._parameters if slot.trained else owner._buffers
+    tensor: Tensor | None = held.get(slot.name)
     if tensor is None:
         raise ValueError(f"{slot}: found none, expected a tensor of shape {slot.shape}")
     return tensor

@@ -36,8 +36,8 @@ def tensors(module: nn.Module) -> Iterator[str]:
     """A line for each parameter and buffer: its name, kind, and what it holds."""
     for name, tensor in module.named_parameters(remove_duplicate=False):
         yield f"{name} {'trained' if tensor.requires_grad else 'fixed'} {_content(tensor)}"
-    for name, tensor in module.named_buffers(remove_duplicate=False):
-        yield f"{name} buffer {_content(tensor)}"
+    for name, buffer in module.named_buffers(remove_duplicate=False):
+        yield f"{name} buffer {_content(buffer)}"
 
 
 def digest(lines: Sequence[str]) -> str:
@@ -47,9 +47,12 @@ def digest(lines: Sequence[str]) -> str:
 
 def tensor_names(module: nn.Module) -> dict[int, str]:
     """The names of parameters and buffers, by their ids."""
-    named: list[tuple[str, Tensor]] = [*module.named_parameters(remove_duplicate=False)]
-    named += module.named_buffers(remove_duplicate=False)
-    return {id(tensor): name for name, tensor in reversed(named)}  # of shared ones the first
+    found: dict[int, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        found.setdefault(id(parameter), name)  # of shared ones the first
+    for name, buffer in module.named_buffers(remove_duplicate=False):
+        found.setdefault(id(buffer), name)
+    return found
 
 
 def _content(tensor: Tensor) -> str:

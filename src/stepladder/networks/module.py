@@ -22,8 +22,8 @@ class Module:
 
     `computation` is the SHA-256 of all that it computes: two modules with the same one are equal, whatever they are called.
     `input` is (channels, height, width). Calling `make` builds it anew. `rows` are its layer table; where it is not `lowered` to
-    layers, `reason` says what kept it from that. `trained` are the names of the parameters that get a gradient. What is not `cached` has a `computation` of its own: no recorded run is ever
-    taken for one of it.
+    layers, `reason` says what kept it from that. `trained` are the names of the parameters that get a gradient. What is not
+    `cached` has a `computation` of its own: no recorded run is ever taken for one of it.
     """
 
     computation: str

@@ -98,7 +98,7 @@ def _result(data: dict[str, Any], step: Step) -> str:
         verdict = "**dead, nothing changed**" if effect["verdict"] == "dead" else cells.effect(effect)
         texts.append(f"{points(effect['mean'])}{interval} against {data['parent']}: {verdict}")
     change = f"Changed: {words.brief(step.change)}. " if step.change else ""
-    module = f" {_written(data['module'])}" if data["module"] else ""
+    module = f" {_written(data['module'])}" if "module" in data else ""
     return f"{change}{'; '.join(texts)}.{module}"
 
 

@@ -56,7 +56,7 @@ def layers(network: Network | Module) -> list[str]:
 
 
 def in_layers(network: Network | Module) -> str:
-    """A network as the Python that makes it, a line for each layer; raises UserError for a module that the layers cannot express."""
+    """A network as the Python that makes it, a line for each layer; raises UserError for a module that has no such form."""
     found = networks.layers(network)
     if found is None:
         raise UserError(f"module {network.name} cannot be written in the layer language: {network.reason}")  # type: ignore[union-attr]
