@@ -1,6 +1,8 @@
 """Steps whose networks are torch modules, trained, judged and reported as any other."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -268,3 +270,15 @@ def test_what_cannot_be_shown_is_told_in_a_line(file: Path) -> None:
     assert "module Rows cannot be written in the layer language: squeeze in the model (Rows)" in done.stderr
     assert "--input is 'big', expected channels x height x width" in stepladder("show", f"{file}:Net", "--input", "big").stderr
     assert "name a step" in stepladder("show", "mnist", "--as-layers").stderr
+
+
+def test_the_commands_of_the_page_on_modules_run(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "modules.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
+    (tmp_path / "mine.py").write_text(code)
+    for command in commands.splitlines():
+        done = stepladder(*shlex.split(command, comments=True)[1:], folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Network([\n    Conv(8, bias=True, norm=None),\n    BatchNorm(),\n    Dropout(0.05),\n")
+    assert stepladder("show", "mine.py", "wider", folder=tmp_path).returncode == 0
