@@ -81,6 +81,11 @@ def test_what_is_pasted_is_the_network() -> None:
         assert pasted == lowered
 
 
+def test_a_number_is_pasted_with_all_its_digits() -> None:
+    network = Network([Flatten(), Dropout(1 / 3), Linear(10)])
+    assert eval(in_layers(network), vars(__import__("stepladder"))) == network
+
+
 class Block(nn.Sequential):
     """Convolution, and what follows it."""
 

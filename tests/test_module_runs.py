@@ -21,6 +21,7 @@ import stepladder as sl
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, SpecError, Step, data, records, train
 from stepladder.job import Job
 from stepladder.lab import Lab, Result
+from stepladder.page.words import brief
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -148,6 +149,17 @@ def test_the_report_says_what_trained_a_module_and_why(result: Result, tmp_path:
         text = (written.folder / name).read_text()
         assert "Module Rows is trained by the torch engine" in text.replace("\N{NO-BREAK SPACE}", " ")
         assert "Conv(12, stride=2, norm=None)" in text
+
+
+def test_a_step_that_begins_with_other_weights_alone_says_so() -> None:
+    def smaller() -> nn.Module:
+        module = Net()
+        nn.init.zeros_(module.last.weight)
+        return module
+
+    change = PLAIN.then("Smaller", network=smaller).change
+    assert change
+    assert brief(change) == "network: Net → smaller, of the same layers"
 
 
 def test_dropout_of_the_recipe_follows_the_activated_convolutions_of_a_module(lab: Lab) -> None:

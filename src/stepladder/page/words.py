@@ -66,13 +66,16 @@ def in_layers(network: Network | Module) -> str:
 
 
 def code(found: Any) -> str:
-    """A value as the Python that makes it: its first field by place, the others by name where they are not the default."""
+    """A value as the Python that makes it: its first field by place, the others by name where they are not the default (as is a first one
+    that came later)."""
     if isinstance(found, list | tuple):
         return f"[{', '.join(map(code, found))}]"
+    if isinstance(found, float):
+        return short if float(short := f"{found:g}") == found else repr(found)
     if not is_dataclass(found):
-        return f"{found:g}" if isinstance(found, float) else repr(found)
+        return repr(found)
     values = [(field, getattr(found, field.name)) for field in fields(found)]
-    arguments = [code(item) for _, item in values[:1]]
+    arguments = [code(item) for field, item in values[:1] if "off" not in field.metadata or item != field.metadata["off"]]
     arguments += [f"{field.name}={code(item)}" for field, item in values[1:] if item != field.default]
     return f"{type(found).__name__}({', '.join(arguments)})"
 
@@ -80,7 +83,10 @@ def code(found: Any) -> str:
 def parts(change: Change) -> tuple[list[Part], list[Part]]:
     """Old and new value in pieces, so that what differs can be shown: a network in layers, all else in one piece."""
     if change.concept == "network":
-        return _compare(layers(change.old), layers(change.new))
+        sides = layers(change.old), layers(change.new)
+        if sides[0] == sides[1]:  # of modules, in what they are initialised with or in what layers do not say
+            return [Part(change.old.name, True)], [Part(f"{change.new.name}, of the same layers", True)]
+        return _compare(*sides)
     old, new = (value(change.concept, found) for found in (change.old, change.new))
     return [Part(old, True)], [Part(new, True)]
 
