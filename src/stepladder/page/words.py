@@ -66,8 +66,8 @@ def in_layers(network: Network | Module) -> str:
 
 
 def code(found: Any) -> str:
-    """A value as the Python that makes it: its first field by place, the others by name where they are not the default (as is a first one
-    that came later)."""
+    """A value as the Python that makes it: its first field by place, the others by name where they are not the default; nor is
+    a first one told that came later and is off."""
     if isinstance(found, list | tuple):
         return f"[{', '.join(map(code, found))}]"
     if isinstance(found, float):
