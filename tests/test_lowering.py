@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from functools import cache
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from stepladder.spec.layers import Conv, Dropout, Dropout2d, Flatten, GlobalAvgP
 from stepladder.streams import stream, stream_seed
 
 
+@cache
 def read(kind: type[nn.Module]) -> Module:
     return networks.read(kind, INPUT.get(kind, (1, 28, 28)))
 
@@ -169,6 +171,35 @@ def test_one_weight_used_twice_is_one_weight() -> None:
     assert module.parameters == 784 * 784 + 784 + 7850
     lent, own = build(module, native, 0.0, torch.Generator(), seed=0), built(Shared, stream_seed(0, "weights"))
     _assert_same(own, lent, (1, 28, 28))
+
+
+class Gated(nn.Module):
+    """Products: of a map and its sigmoid, of channels and a number for each, with a sigmoid and without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate, self.other = nn.Conv2d(1, 6, 5, stride=3), nn.Linear(6, 6), nn.Conv2d(6, 6, 1)
+        self.last = nn.Linear(6, 10)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.conv(x)
+        x = x * torch.sigmoid(x)
+        x = x * torch.sigmoid(self.gate(x.mean((2, 3)))).view(-1, 6, 1, 1)
+        x = x * F.relu(self.other(F.adaptive_avg_pool2d(x, 1))).expand_as(x)
+        return self.last(x.flatten(2).mean(-1))
+
+
+def test_products_are_layers() -> None:
+    module = networks.read(Gated)
+    lowered = networks.layers(module)
+    assert lowered, module.reason
+    assert [type(layer).__name__ for layer in lowered.layers] == [
+        "Conv", "Sigmoid", "Multiply", "GlobalAvgPool", "Linear", "Excite", "AvgPool", "Conv", "Multiply",
+        "GlobalAvgPool", "Linear",
+    ]  # fmt: skip
+    for engine in (native, plain):
+        lent = build(module, engine, 0.0, torch.Generator(), seed=0)
+        _assert_same(built(Gated, stream_seed(0, "weights")), lent, (1, 28, 28))
 
 
 def test_layers_that_the_native_engine_trains_are_those_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,25 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from torch import Tensor
 
 from stepladder.spec import Join, Layer, Shape
-from stepladder.spec.layers import AvgPool, BatchNorm, Branch, Conv, Excite, Flatten, GlobalAvgPool, Linear, ReLU, Residual, Sigmoid
+from stepladder.spec.layers import (
+    AvgPool,
+    BatchNorm,
+    Branch,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    Multiply,
+    ReLU,
+    Residual,
+    Sigmoid,
+)
 
 IMAGES = -1
 """The node that stands for what enters the network."""
@@ -75,8 +89,8 @@ def _one(before: Node, after: Node, entering: Shape) -> Layer | None:
             return replace(before.layer, activation="relu")
         case (AvgPool(padding=0), Flatten()) if entering[1:] == (before.layer.kernel, before.layer.kernel):
             return GlobalAvgPool()
-        case (Sigmoid(), Excite()):
-            return after.layer
+        case (Sigmoid(), Multiply()) if len(after.shape) == 3 and prod(before.shape) == after.shape[0]:
+            return Excite(2)
     return None
 
 

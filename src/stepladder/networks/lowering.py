@@ -16,7 +16,7 @@ from stepladder.networks.identity import line, tensor_names
 from stepladder.networks.module import Lowered
 from stepladder.networks.operations import ARGUMENTS, Refused, operation
 from stepladder.spec import Layer, Network, Shape, SpecError
-from stepladder.spec.layers import AvgPool, Concat, Excite, Flatten, GlobalAvgPool, Residual, Sigmoid, written
+from stepladder.spec.layers import AvgPool, Concat, Flatten, GlobalAvgPool, Multiply, Residual, written
 from stepladder.tracing import BATCH, Call, Made, Recording
 
 MODES = ("training",)
@@ -223,30 +223,24 @@ class _Lowering:
         return value._replace(padding=value.padding + sides.pop())
 
     def _join(self, call: Call, after: Shape) -> Value:
-        """A sum of two equals, or a gate: channels times numbers of their own."""
+        """A sum of two equals; a product of two equals, or of channels and a number for each."""
         if call.kwargs.get("alpha", 1) != 1 or len(call.args) != 2:
             raise Refused("it is no sum or product of two")
         one, two = (self._value(arg) for arg in call.args)
-        if one.padding or two.padding or "logarithm" in (one.form, two.form):
-            raise Refused("it joins what the layer language has not")
-        if call.name == "add":
-            if (
-                one.form != two.form
-                or one.form not in ("", "lifted")
-                or self._shape(one) != self._shape(two)
-                or one.node == two.node
-            ):
-                raise Refused("it adds what has not one shape, or is the same")
-            return self._add(Residual(1, None), (one.node, two.node), (), self._shape(one))._replace(form=one.form)
-        gate, source = (two, one) if self._is_gate(two, after) else (one, two)
-        if not self._is_gate(gate, after) or source.form or self._shape(source) != after or len(after) != 3:
-            raise Refused("it multiplies by something else than a sigmoid of one number a channel")
-        return self._add(Excite(2), (source.node, gate.node), (), after)
+        if one.padding or two.padding or one.node == two.node:
+            raise Refused("it joins what is still to be padded, or a tensor with itself")
+        if one.form == two.form and one.form in ("", "lifted") and self._shape(one) == self._shape(two):
+            layer = Residual(1, None) if call.name == "add" else Multiply(1)
+            return self._add(layer, (one.node, two.node), (), self._shape(one))._replace(form=one.form)
+        gate, source = (two, one) if self._shape(one) == after else (one, two)
+        if call.name == "add" or len(after) != 3 or source.form or self._shape(source) != after or not self._is_gate(gate, after):
+            raise Refused("it joins what has not one shape")
+        return self._add(Multiply(1), (source.node, gate.node), (), after)
 
     def _is_gate(self, value: Value, after: Shape) -> bool:
-        """Whether it is the sigmoid of one number a channel."""
-        sigmoid = value.node != IMAGES and isinstance(self.nodes[value.node].layer, Sigmoid)
-        return sigmoid and prod(self._shape(value)) == self._shape(value)[0] == after[0]
+        """Whether it is one number a channel."""
+        shape = self._shape(value)
+        return value.form in ("", "lifted", "expanded") and prod(shape) == shape[0] == after[0]
 
     def _concatenated(self, call: Call) -> Value:
         given = dict(zip(("tensors", "dim"), call.args, strict=False)) | call.kwargs
@@ -274,11 +268,6 @@ class _Lowering:
         if self.end is None:
             raise Refused("it computes something else in training than in evaluation")
         nodes = merged(self.nodes, self.end, self.input)
-        for number, node in enumerate(nodes):
-            if isinstance(node.layer, Sigmoid) and any(
-                isinstance(each.layer, Excite) and each.inputs[-1] == number for each in nodes
-            ):
-                raise Refused("its gate is used elsewhere as well")
         try:
             layers, tensors = in_order(nodes)
             channels, height, width = self.input
