@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-from functools import cache
 from typing import Any
 
 import pytest
@@ -20,10 +19,14 @@ from stepladder.page.words import in_layers
 from stepladder.spec.layers import Conv, Dropout, Dropout2d, Flatten, GlobalAvgPool, Linear
 from stepladder.streams import stream, stream_seed
 
+READ: dict[type[nn.Module], Module] = {}
 
-@cache
+
 def read(kind: type[nn.Module]) -> Module:
-    return networks.read(kind, INPUT.get(kind, (1, 28, 28)))
+    """Each once for all tests."""
+    if kind not in READ:
+        READ[kind] = networks.read(kind, INPUT.get(kind, (1, 28, 28)))
+    return READ[kind]
 
 
 def layers_of(kind: type[nn.Module]) -> tuple[object, ...]:
