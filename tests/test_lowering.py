@@ -176,6 +176,21 @@ def test_one_weight_used_twice_is_one_weight() -> None:
     _assert_same(own, lent, (1, 28, 28))
 
 
+def test_a_norm_whose_output_nobody_uses_still_moves_its_statistics() -> None:
+    class Thrown(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.drop = nn.Conv2d(1, 6, 5, stride=3), nn.BatchNorm2d(6), nn.Dropout(0.1)
+            self.last = nn.Linear(384, 10)
+
+        def forward(self, x: Tensor) -> Any:
+            x = self.drop(self.conv(x))
+            self.norm(x)
+            return self.last(x.flatten(1))
+
+    assert networks.read(Thrown).reason == "a batch norm whose output is not used, whose running statistics move all the same"
+
+
 class Gated(nn.Module):
     """Products: of a map and its sigmoid, of channels and a number for each, with a sigmoid and without."""
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from stepladder.networks.compare import difference
-from stepladder.networks.graph import IMAGES, Node, in_order, merged
+from stepladder.networks.graph import IMAGES, Node, in_order, merged, needed
 from stepladder.networks.identity import line, tensor_names
 from stepladder.networks.module import Lowered
 from stepladder.networks.operations import ARGUMENTS, Refused, operation
 from stepladder.spec import Layer, Network, Shape, SpecError
-from stepladder.spec.layers import AvgPool, Concat, Flatten, GlobalAvgPool, Multiply, Residual, written
+from stepladder.spec.layers import AvgPool, BatchNorm, Concat, Flatten, GlobalAvgPool, Multiply, Residual, written
 from stepladder.tracing import BATCH, Call, Made, Recording
 
 MODES = ("training",)
@@ -267,6 +267,9 @@ class _Lowering:
         """The network; raises Refused where the layer language cannot have it."""
         if self.end is None:
             raise Refused("it computes something else in training than in evaluation")
+        for number in set(range(len(self.nodes))).difference(needed(self.nodes, self.end)):
+            if isinstance(self.nodes[number].layer, BatchNorm):
+                raise Refused("a batch norm whose output is not used, whose running statistics move all the same")
         nodes = merged(self.nodes, self.end, self.input)
         try:
             layers, tensors = in_order(nodes)
