@@ -283,3 +283,14 @@ def test_weights_that_are_computed_in_hooks_can_be_read(wrap: Callable[[nn.Modul
         return nn.Sequential(nn.Flatten(), wrap(nn.Linear(784, 10)))
 
     assert networks.trainer(networks.read(make), "native").engine == "torch"
+
+
+def test_what_training_alone_writes_beside_dropout_is_found() -> None:
+    class Dropped(Small):
+        def forward(self, x: Tensor) -> Any:
+            x = self.drop(self.conv(x))
+            F.dropout(x.view(len(x), -1), 0.5, self.training, inplace=True)
+            return self.last(x.flatten(1))
+
+    with pytest.raises(SpecError, match="computes more than its calls show: in training its output"):
+        networks.read(Dropped)
