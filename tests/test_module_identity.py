@@ -215,3 +215,82 @@ def test_data_of_a_module_is_what_it_computes() -> None:
     assert to_data(step.network) == {
         "type": "Module", "computation": computation(Small), "input": [1, 28, 28], "classes": 10,
     }  # fmt: skip
+
+
+class Hidden(Small):
+    """Does something that its calls do not show."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.conv(x)
+        match self.how:
+            case "a view":
+                x.view(len(x), -1).relu_()
+            case "a part":
+                x[:, 0].mul_(2)
+            case "data":
+                x.data.relu_()
+            case "a detached tensor":
+                x.detach().relu_()
+            case "a hook on a tensor" if x.requires_grad:
+                x.register_hook(lambda gradient: gradient * 2)
+            case "weights":
+                self.conv.weight.data.mul_(0.9)
+            case "a device" if x.device.type == "cpu":
+                x = x * 2
+            case "without gradients" if not torch.is_grad_enabled():
+                x = x * 2
+            case "autocast":
+                with torch.autocast("cpu", torch.bfloat16):
+                    return self.last(x.flatten(1)).float()
+        return self.last(self.drop(x).flatten(1))
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["a view", "a part", "data", "a detached tensor", "a hook on a tensor", "weights", "a device", "without gradients", "autocast"],
+)
+def test_what_calls_do_not_show_is_found_by_repeating_them(how: str) -> None:
+    assert computation(lambda: Hidden("nothing"))
+    with pytest.raises(SpecError, match=f"its forward computes more than its calls show: .*{UNTRACED}"):
+        networks.read(lambda: Hidden(how))
+    assert networks.read(lambda: Hidden(how), cache=False).lowered is None
+
+
+def test_a_seed_of_its_own_is_not_that_of_the_run() -> None:
+    def seeded() -> nn.Module:
+        torch.manual_seed(0)
+        return Small()
+
+    assert computation(seeded) != computation(Small)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_one_module_for_all_runs_is_refused(cache: bool) -> None:
+    module, part = Small(), nn.Linear(784, 10)
+    for make in (lambda: module, lambda: nn.Sequential(nn.Flatten(), part)):
+        with pytest.raises(SpecError, match=r"built twice, it has . tensors that are the same ones"):
+            networks.read(make, cache=cache)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_weights_that_are_computed_in_hooks_can_be_read(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), wrap(nn.Linear(784, 10)))
+
+    assert networks.trainer(networks.read(make), "native").engine == "torch"
+
+
+def test_what_training_alone_writes_beside_dropout_is_found() -> None:
+    class Dropped(Small):
+        def forward(self, x: Tensor) -> Any:
+            x = self.drop(self.conv(x))
+            F.dropout(x.view(len(x), -1), 0.5, self.training, inplace=True)
+            return self.last(x.flatten(1))
+
+    with pytest.raises(SpecError, match="computes more than its calls show: in training its output"):
+        networks.read(Dropped)

@@ -1,9 +1,8 @@
 """Reads a torch module as a network: what it computes, its layer table, and the layers that say the same."""
 
-import copy
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from stepladder.networks.lowering import lower
 from stepladder.networks.module import Lowered, Module
 from stepladder.networks.operations import Refused
 from stepladder.networks.random import seeded
+from stepladder.networks.replay import hidden
 from stepladder.spec import SpecError, shown
 from stepladder.spec.network import MOST_PARAMETERS
 from stepladder.tracing import Recording, TraceError, record, trace, unwrapped
@@ -36,7 +36,10 @@ def read(make: Callable[[], Any], input: Input, *, cache: bool = True) -> Module
         if len(input) != 3 or any(type(side) is not int or side < 1 for side in input):
             raise SpecError(f"input is {shown(input)}, expected three whole numbers: channels, height, width")
         module = built(make, 0)
-        classes, trained = _tried(module, input)
+        trial = built(make, 0)
+        if shared := {id(tensor) for tensor in _tensors(module)} & {id(tensor) for tensor in _tensors(trial)}:
+            raise SpecError(f"built twice, it has {len(shared)} tensors that are the same ones, expected each run's to be its own")
+        classes, trained = _tried(trial, input)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         if parameters > MOST_PARAMETERS:
             raise SpecError(f"it has {parameters:,} parameters, expected at most {MOST_PARAMETERS:,}")
@@ -89,8 +92,8 @@ def _tried(module: nn.Module, input: Input) -> tuple[int, frozenset[str]]:
     if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
         raise SpecError("it has no weights yet (lazy layers): call it once on a batch of images where it is made")
     with seeded(0), torch.enable_grad(), warnings.catch_warnings(action="ignore"):
-        trial = copy.deepcopy(module).train()
-        scores = _scores(trial, input)
+        module.train()
+        scores = _scores(module, input)
         if not isinstance(scores, torch.Tensor) or scores.dim() != 2 or scores.shape[1] < 2 or len(scores) not in (FEW, MANY):
             shape = f"shape {tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__
             raise SpecError(f"its forward gives {shape} of {FEW} images, expected a number for each of at least two classes")
@@ -98,7 +101,7 @@ def _tried(module: nn.Module, input: Input) -> tuple[int, frozenset[str]]:
             scores.sum().backward()
         except RuntimeError as error:
             raise SpecError(f"it cannot be trained, as its backward stops ({error})") from None
-    return scores.shape[1], frozenset(name for name, it in trial.named_parameters() if it.grad is not None)
+    return scores.shape[1], frozenset(name for name, it in module.named_parameters() if it.grad is not None)
 
 
 def _scores(module: nn.Module, input: Input) -> Any:
@@ -123,6 +126,11 @@ def _rows(module: nn.Module, name: str, input: Input, classes: int) -> tuple[Row
     except TraceError as error:
         count = sum(parameter.numel() for parameter in module.parameters())
         return (Row(f"{name}, not traced: {error}", input, (classes,), None, None, None, count, 0, 1, 1, 1, 1),)
+
+
+def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 class _Seen(NamedTuple):
@@ -152,7 +160,14 @@ def _seen(make: Callable[[], Any], input: Input) -> _Seen:
         raise SpecError(f"built twice, it is not the same{where}; expected chance to come from torch's generator alone")
     if calls != others:
         raise SpecError("its layers depend on random numbers, expected the same ones for every seed")
-    return _Seen(identity.digest([*calls, *weights]), one, *recorded[0])
+    computation = identity.digest([*calls, *weights, *identity.tensors(other)])  # of two seeds: what it builds may set its own
+    try:
+        unseen = hidden(built(make, 0), again, *recorded[1])
+    except Exception as error:  # of whatever torch makes of the user's own code
+        unseen = f"cannot be repeated by its calls ({type(error).__name__}: {error})"
+    if unseen:
+        raise SpecError(f"its forward {unseen}, {UNTRACED}")
+    return _Seen(computation, one, *recorded[0])
 
 
 def _recorded(module: nn.Module, input: Input, seed: int) -> tuple[Recording, Recording]:

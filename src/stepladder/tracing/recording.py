@@ -160,7 +160,7 @@ class _Recorder(TorchFunctionMode):
         counter = FlopCounterMode(display=False) if depends and name in COUNTED else None
         try:
             with counter or nullcontext():
-                result = _cast(given, named_given) if name in CASTS else func(*given, **named_given)
+                result = cast(given, named_given) if name in CASTS else func(*given, **named_given)
         except Exception as error:
             shapes = text(*(tensor for tensor in found if id(tensor) in self.depending))
             self.failed = error, f"{self._where(name)}: does not fit its input of {shapes} ({_brief(error)})"
@@ -240,7 +240,7 @@ def _root(tensor: Tensor) -> Tensor:
     return tensor if tensor._base is None else tensor._base
 
 
-def _cast(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def cast(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """A tensor sent to another type or device, which here is another type alone."""
     kept, *rest = *args, *kwargs.values()
     types = [it.dtype if isinstance(it, Tensor) else it for it in rest if isinstance(it, Tensor | torch.dtype)]
