@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,18 @@ class Counting(Small):
         return super().forward(x / self.calls)
 
 
+class Growing(Small):
+    """Each call is another one, by the length of a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def forward(self, x: Tensor) -> Any:
+        self.seen.append(1)
+        return super().forward(x / len(self.seen))
+
+
 class Rounded(torch.autograd.Function):
     """Rounds, with the gradient of what does not."""
 
@@ -168,6 +181,7 @@ UNTRACED = "give cache=False to train it all the same, anew every time"
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (Noise, "built twice, it is not the same: add"),
     (Counting, f"its forward changes its calls from call to call, so no recorded run could be known to be its own: {UNTRACED}"),
+    (Growing, "its forward changes its seen from call to call"),
     (Straight, "its forward applies Rounded, an autograd function, whose gradient cannot be seen"),
     (Branching, "it cannot be traced, so no recorded run could be known to be its own"),
     (hooked, "conv.weight has a hook on its gradient"),
@@ -208,6 +222,28 @@ def test_reading_a_module_leaves_all_chance_as_it_was() -> None:
     torch.manual_seed(3), random.seed(3), np.random.seed(3)
     networks.read(Small)
     assert (torch.rand(3).tolist(), random.random(), np.random.rand()) == expected
+
+
+def test_a_module_is_called_by_what_makes_it_or_by_its_class() -> None:
+    assert [networks.read(make).name for make in (Small, hooked_not, lambda: Small(5), partial(Small, 5))] == [
+        "Small", "hooked_not", "Small", "Small",
+    ]  # fmt: skip
+
+
+def hooked_not() -> nn.Module:
+    """A function that makes one."""
+    return Small()
+
+
+def test_a_module_that_sets_its_own_seed_is_said_to_begin_alike() -> None:
+    def seeding() -> nn.Module:
+        torch.manual_seed(0)
+        return Small()
+
+    module = networks.read(seeding)
+    assert module.computation != computation(Small)
+    assert networks.told(module, "native").endswith("All seeds begin with the same weights, which it sets itself.")
+    assert "All seeds" not in networks.told(networks.read(Small), "native")
 
 
 def test_data_of_a_module_is_what_it_computes() -> None:

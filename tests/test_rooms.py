@@ -34,7 +34,7 @@ HOMES = {
     "torch": {
         *("augment", "engine", "engine.native", "engine.plain", "lab.run", "state", "streams", "train"),
         *("cli.modules", "networks.building", "networks.compare", "networks.graph", "networks.identity", "networks.lowering"),
-        *("networks.operations", "networks.random", "networks.reading", "networks.replay"),
+        *("networks.operations", "networks.state", "networks.reading", "networks.replay"),
         *("tracing", "tracing.call", "tracing.given", "tracing.recording", "tracing.rows"),
     },
 }

@@ -176,10 +176,11 @@ class Lab:
 
 
 def _modules(jobs: Sequence[Job]) -> list[str]:
-    """What trains each step that is a module, where it is not what was asked for, or where it is not cached."""
+    """What is to be known of each step that is a module, where there is anything."""
     found = {}
     for step, setup in ((job.step, job.setup) for job in jobs):
-        if isinstance(step.network, Module) and (networks.trainer(step.network, setup.engine).reason or not step.network.cached):
+        network = step.network
+        if isinstance(network, Module) and (networks.trainer(network, setup.engine).reason or network.alike or not network.cached):
             found[step.id] = f"step {step.id}: {networks.told(step.network, setup.engine)}"
     return [*found.values()]
 

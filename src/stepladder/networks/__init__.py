@@ -64,6 +64,5 @@ def told(network: Network | Module, engine: str) -> str:
     sentence = f"Module {network.name} is trained by the {found} engine"
     if reason:
         sentence += f", not by the {engine} one: {reason}"
-    return (
-        f"{sentence}." if network.cached else f"{sentence}. Its runs are of this session alone, as what it computes is not known."
-    )
+    sentence += "." if network.cached else ". Its runs are of this session alone, as what it computes is not known."
+    return sentence + (" All seeds begin with the same weights, which it sets itself." if network.alike else "")

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from stepladder.engine import plain
 from stepladder.networks.module import Lowered
-from stepladder.networks.random import seeded
+from stepladder.networks.state import seeded
 from stepladder.spec.layers import Dropout, Dropout2d
 
 IMAGES = 4

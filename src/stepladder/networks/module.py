@@ -23,7 +23,8 @@ class Module:
     `computation` is the SHA-256 of all that it computes: two modules with the same one are equal, whatever they are called.
     `input` is (channels, height, width). Calling `make` builds it anew. `rows` are its layer table; where it is not `lowered` to
     layers, `reason` says what kept it from that. `trained` are the names of the parameters that get a gradient. What is not
-    `cached` has a `computation` of its own: no recorded run is ever taken for one of it.
+    `cached` has a `computation` of its own: no recorded run is ever taken for one of it. Where it is `alike`, every seed begins
+    with the same weights.
     """
 
     computation: str
@@ -37,6 +38,7 @@ class Module:
     reason: str = field(compare=False)
     trained: frozenset[str] = field(compare=False, repr=False)
     cached: bool = field(compare=False, default=True)
+    alike: bool = field(compare=False, default=False)
 
     @property
     def point_norm(self) -> Layer | None:

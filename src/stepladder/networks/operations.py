@@ -181,6 +181,8 @@ def _activation(name: str, given: dict[str, Any], before: Shape) -> Made:
     match name:
         case "hardtanh" if (low, high) == (0, 6):
             return ReLU6(), ()
+        case "clamp" if (given.get("min"), given.get("max")) == (0, 6):
+            return ReLU6(), ()
         case "clamp" | "clamp_min" if given.get("max") is None and given.get("min") == 0:
             return ReLU(), ()
         case "leaky_relu":

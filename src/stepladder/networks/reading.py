@@ -15,8 +15,8 @@ from stepladder.networks import identity
 from stepladder.networks.lowering import lower
 from stepladder.networks.module import Lowered, Module
 from stepladder.networks.operations import Refused
-from stepladder.networks.random import seeded
 from stepladder.networks.replay import hidden
+from stepladder.networks.state import one_thread, seeded
 from stepladder.spec import SpecError, shown
 from stepladder.spec.network import MOST_PARAMETERS
 from stepladder.tracing import Recording, TraceError, record, trace, unwrapped
@@ -29,6 +29,7 @@ FEW, MANY = 2, 64
 UNTRACED = "so no recorded run could be known to be its own: give cache=False to train it all the same, anew every time"
 
 
+@one_thread()
 def read(make: Callable[[], Any], input: Input, *, cache: bool = True) -> Module:
     """See `networks.read`."""
     name = _name(make)
@@ -39,6 +40,7 @@ def read(make: Callable[[], Any], input: Input, *, cache: bool = True) -> Module
         trial = built(make, 0)
         if shared := {id(tensor) for tensor in _tensors(module)} & {id(tensor) for tensor in _tensors(trial)}:
             raise SpecError(f"built twice, it has {len(shared)} tensors that are the same ones, expected each run's to be its own")
+        name = name or type(module).__name__
         classes, trained = _tried(trial, input)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         if parameters > MOST_PARAMETERS:
@@ -46,12 +48,13 @@ def read(make: Callable[[], Any], input: Input, *, cache: bool = True) -> Module
         rows = _rows(module, name, input, classes)
         if cache:
             seen = _seen(make, input)
-            computation, (lowered, reason) = seen.computation, _lowered(seen)
+            computation, alike, (lowered, reason) = seen.computation, seen.alike, _lowered(seen)
         else:
-            computation, lowered, reason = secrets.token_hex(32), None, "it is not cached (cache=False): it was not read"
+            computation, alike = secrets.token_hex(32), False
+            lowered, reason = None, "it is not cached (cache=False): it was not read"
     except SpecError as error:
-        raise SpecError(f"network {name}: {error}") from None
-    return Module(computation, input, classes, make, name, parameters, rows, lowered, reason, trained, cache)
+        raise SpecError(f"network {name or make!r}: {error}") from None
+    return Module(computation, input, classes, make, name, parameters, rows, lowered, reason, trained, cache, alike)
 
 
 def built(make: Callable[[], Any], seed: int) -> nn.Module:
@@ -67,6 +70,7 @@ def built(make: Callable[[], Any], seed: int) -> nn.Module:
 
 
 @cache
+@one_thread()
 def check_unchanged(network: Module) -> None:
     """Raise SpecError unless the module that `make` builds here is the one that was read."""
     if network.cached and _seen(network.make, network.input).computation != network.computation:
@@ -83,7 +87,8 @@ def _name(make: Any) -> str:
             f"network is an instance of {kind}, expected a class or a function that makes one, so that every seed has initial "
             f"weights of its own: network={kind}, or network=lambda: {kind}(...)"
         )
-    return str(getattr(make, "__name__", type(make).__name__))
+    name = getattr(make, "__name__", "")
+    return "" if name == "<lambda>" else str(name)
 
 
 def _tried(module: nn.Module, input: Input) -> tuple[int, frozenset[str]]:
@@ -134,9 +139,10 @@ def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
 
 
 class _Seen(NamedTuple):
-    """The SHA-256 of what a module computes, and its calls in either mode."""
+    """The SHA-256 of what a module computes, whether its weights are the same for every seed, and its calls in either mode."""
 
     computation: str
+    alike: bool
     module: nn.Module
     evaluation: Recording
     training: Recording
@@ -160,14 +166,15 @@ def _seen(make: Callable[[], Any], input: Input) -> _Seen:
         raise SpecError(f"built twice, it is not the same{where}; expected chance to come from torch's generator alone")
     if calls != others:
         raise SpecError("its layers depend on random numbers, expected the same ones for every seed")
-    computation = identity.digest([*calls, *weights, *identity.tensors(other)])  # of two seeds: what it builds may set its own
+    others = list(identity.tensors(other))
+    computation = identity.digest([*calls, *weights, *others])  # of two seeds: what is built may set its own
     try:
         unseen = hidden(built(make, 0), again, *recorded[1])
     except Exception as error:  # of whatever torch makes of the user's own code
         unseen = f"cannot be repeated by its calls ({type(error).__name__}: {error})"
     if unseen:
         raise SpecError(f"its forward {unseen}, {UNTRACED}")
-    return _Seen(computation, one, *recorded[0])
+    return _Seen(computation, weights == others, one, *recorded[0])
 
 
 def _recorded(module: nn.Module, input: Input, seed: int) -> tuple[Recording, Recording]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stepladder.networks.random import seeded
+from stepladder.networks.state import seeded
 from stepladder.tracing import Call, Made, Recording
 from stepladder.tracing.call import tensors
 from stepladder.tracing.given import eagerly

@@ -69,9 +69,10 @@ def record(module: nn.Module, input: tuple[int, int, int], *, training: bool = F
 
 
 def _numbers(module: nn.Module) -> dict[str, Any]:
-    """What the parts of a module keep that is a number or text, by its path."""
+    """What the parts of a module keep that is a number or text, and how many things their lists and dicts hold, by its path."""
     kept = ((f"{path}.{name}".strip("."), it) for path, part in module.named_modules() for name, it in vars(part).items())
-    return {name: it for name, it in kept if isinstance(it, int | float | str)}
+    held = {name: len(it) if isinstance(it, list | dict) else it for name, it in kept}
+    return {name: it for name, it in held.items() if isinstance(it, int | float | str)}
 
 
 @contextmanager

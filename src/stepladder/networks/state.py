@@ -1,4 +1,4 @@
-"""Global random state, set and put back."""
+"""Global state of torch and of what else draws numbers, set and put back."""
 
 import random
 from collections.abc import Iterator
@@ -21,3 +21,14 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """In which torch has one thread: a few images gain nothing from more, and those wait for one another where cores are busy."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
