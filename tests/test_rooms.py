@@ -11,7 +11,7 @@ import pytest
 import stepladder
 
 ROOMS = (
-    *("__main__", "cli", "lab", "report", "page", "analysis", "evidence"),
+    *("__main__", "cli", "lab", "export", "report", "page", "analysis", "evidence"),
     *("live", "sweep", "workers", "train", "state", "job", "data", "records", "ladders", "", "steps"),
     *("networks", "tracing", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
