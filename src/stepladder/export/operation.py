@@ -66,3 +66,12 @@ def arrays(operation: Operation) -> tuple[Floats, Floats]:
     assert operation.weight is not None
     assert operation.bias is not None
     return operation.weight, operation.bias
+
+
+def taken(operation: Operation) -> list[Shape]:
+    """The shape in which an operation takes each of its inputs."""
+    if len(operation.inputs) == 1:
+        return [operation.before]
+    if operation.kind == "concat":
+        return [(operation.shape[0] - operation.before[0], *operation.shape[1:]), operation.before]
+    return [operation.shape, operation.before]

@@ -42,7 +42,7 @@ def applied(operation: Operation, inputs: list[Floats]) -> Floats:
     if operation.function == "prelu":
         assert operation.weight is not None
         slopes = operation.weight if len(operation.weight) == 1 else _each(operation.weight, made)
-        return np.where(made > 0, made, slopes * made)
+        made = np.where(made > 0, made, slopes * made)
     found: Floats = _function(operation, made).astype(np.float32)
     return found
 
