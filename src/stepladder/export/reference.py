@@ -39,10 +39,6 @@ def applied(operation: Operation, inputs: list[Floats]) -> Floats:
     """What an operation makes of its inputs, (n, ...) each."""
     source, x = inputs[0], inputs[-1].reshape(-1, *operation.before)
     made = _made(operation, source, x).reshape(len(x), *operation.shape)
-    if operation.function == "prelu":
-        assert operation.weight is not None
-        slopes = operation.weight if len(operation.weight) == 1 else _each(operation.weight, made)
-        made = np.where(made > 0, made, slopes * made)
     found: Floats = _function(operation, made).astype(np.float32)
     return found
 
@@ -115,6 +111,11 @@ def _each(array: Floats, x: Floats) -> Floats:
     return array if array.shape == x.shape[1:] else array.reshape(-1, *[1] * (x.ndim - 2))
 
 
+def _slopes(operation: Operation, x: Floats) -> Floats:
+    assert operation.weight is not None
+    return operation.weight if len(operation.weight) == 1 else _each(operation.weight, x)
+
+
 def _sigmoid(x: Floats) -> Floats:
     found: Floats = 0.5 * (1 + np.tanh(0.5 * x))
     return found
@@ -128,6 +129,8 @@ def _function(operation: Operation, x: Floats) -> Any:
             return np.maximum(x, 0)
         case "leaky_relu":
             return np.where(x > 0, x, operation.parameter * x)
+        case "prelu":
+            return np.where(x > 0, x, _slopes(operation, x) * x)
         case "relu6":
             return np.clip(x, 0, 6)
         case "elu":

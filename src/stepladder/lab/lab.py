@@ -155,9 +155,9 @@ class Lab:
         seed: int | None = None,
         force: bool = False,
     ) -> Export:
-        """Take a recorded run of a step (or of the id of a step of `ladder`) out, as "onnx" or "torch": write it, its model card and
-        the licence to `folder`, by default one named after ladder, step and `to` beside the runs; and run what was written over all
-        test images.
+        """Take a recorded run of a step (or of the id of a step of `ladder`) out, as "onnx" or "torch": write it, its model card
+        and the licence to `folder`, by default one named after ladder, step and `to` beside the runs; and run what was written
+        over all test images.
 
         `seed` is by default the lowest that finished. With `int8` weights and activations are of 8 bits. Raises UserError for what
         cannot be exported, before anything is written; for a folder that exists, unless it holds an export and `force` is given;
