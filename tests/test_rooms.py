@@ -11,7 +11,7 @@ import pytest
 import stepladder
 
 ROOMS = (
-    *("__main__", "cli", "lab", "report", "page", "analysis", "evidence"),
+    *("__main__", "cli", "lab", "export", "report", "page", "analysis", "evidence"),
     *("live", "sweep", "workers", "train", "state", "job", "data", "records", "ladders", "", "steps"),
     *("networks", "tracing", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
@@ -30,9 +30,11 @@ HOMES = {
     "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
-    "safetensors": {"records.checkpoint", "records.folder", "lab.run", "train"},
+    "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "train"},
+    "onnx": {"export.onnx_file"},
+    "onnxruntime": {"export.onnx_file"},
     "torch": {
-        *("augment", "engine", "engine.native", "engine.plain", "lab.run", "state", "streams", "train"),
+        *("augment", "engine", "engine.native", "engine.plain", "export.torch_file", "lab.run", "state", "streams", "train"),
         *("cli.modules", "networks.building", "networks.compare", "networks.graph", "networks.identity", "networks.lowering"),
         *("networks.operations", "networks.state", "networks.reading", "networks.replay"),
         *("tracing", "tracing.call", "tracing.given", "tracing.recording", "tracing.rows"),

@@ -322,6 +322,32 @@ def predict(
 
 
 @app.command()
+@with_lab
+def export(
+    lab: "Lab",
+    ladder: LadderName,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="A step's id.")],
+    to: Annotated[str, typer.Option("--to", metavar="KIND", help="onnx or torch.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Weights and activations of 8 bits.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Which run; left out: that of the lowest seed.")] = None,
+    epochs: Epochs = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to; left out: LADDER-STEP-KIND beside the runs.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an export.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take a recorded run out: write it with its model card, and say how many test images what was written answers as the record
+    does. An export that disagrees is not written, and exits with 2."""
+    from stepladder.cli import exports
+
+    loaded = ladders.load(ladder)
+    chosen = loaded if epochs is None else loaded.with_epochs(epochs)
+    written = lab.export(step, to, output, ladder=chosen, int8=int8, seed=seed, force=force)
+    print(json.dumps(written.card, indent=1) if as_json else exports.sentences(written))
+
+
+@app.command()
 def show(
     ladder: LadderName,
     step: Annotated[str | None, typer.Argument(metavar="STEP", help="A step's id.")] = None,

@@ -8,6 +8,7 @@ from stepladder import engine, evidence, live, networks, records, sweep
 from stepladder.data import Dataset, Reading, check_fits
 from stepladder.environment import cores
 from stepladder.evidence import Effect
+from stepladder.export.folder import Export
 from stepladder.job import Job, Setup
 from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
@@ -142,6 +143,38 @@ class Lab:
         if effect is None:
             raise no_shared_seed((step, one), (other, two))
         return effect
+
+    def export(
+        self,
+        step: Step | str,
+        to: str,
+        folder: str | Path | None = None,
+        *,
+        ladder: Ladder | None = None,
+        int8: bool = False,
+        seed: int | None = None,
+        force: bool = False,
+    ) -> Export:
+        """Take a recorded run of a step (or of the id of a step of `ladder`) out, as "onnx" or "torch": write it, its model card
+        and the licence to `folder`, by default one named after ladder, step and `to` beside the runs; and run what was written
+        over all test images.
+
+        `seed` is by default the lowest that finished. With `int8` weights and activations are of 8 bits. Raises UserError for what
+        cannot be exported, before anything is written; for a folder that exists, unless it holds an export and `force` is given;
+        and where an answer differs from the record's, unless by rounding or for 8 bits, of which `Export.equal` tells how many do
+        not.
+        """
+        from stepladder.lab.export import export
+
+        if isinstance(step, str):
+            if ladder is None:
+                raise UserError(f"step is {step!r}, expected a Step, or the ladder that this is the id of a step of (ladder=...)")
+            step = ladder.step(step)
+        if not isinstance(step, Step):
+            raise SpecError(f"found {step!r}, expected a Step or an id")
+        self._look()
+        check_fits(self.setup.dataset(step.network.classes), step.network.input)
+        return export(self.setup, step, to, folder, ladder, int8, seed, force)
 
     def images(self) -> Dataset:
         """The images its runs are made on: `train_images` and `test_images`, uint8 (n, channels, height, width), `train_labels`,

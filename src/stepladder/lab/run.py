@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from stepladder import records
 from stepladder.networks import Module
 from stepladder.records import Epoch, Record, RecordError
-from stepladder.spec import Network, SpecError, from_data
+from stepladder.spec import Network, SpecError, UserError, from_data
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from stepladder.export.program import Program
 
 BATCH = 1_000
 """So many images are answered at a time."""
@@ -67,6 +69,46 @@ class Run:
         except (SpecError, SafetensorError, RuntimeError) as error:
             raise RecordError(f"{self.folder}: its weights do not fit its network: {error}") from None
         return model.eval()
+
+    def program(self) -> "Program":
+        """The trained network as a program for inference, which exports are written from.
+
+        Raises RecordError where the weights are not those of the record, UserError for a module that has no equal in the layer
+        language.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        from stepladder.export.program import program, tensors
+
+        if missing := records.lacks(self.record):
+            raise RecordError(f"{self.folder / 'run.json'}: a record of schema 1, which lacks {', '.join(missing)}")
+        assert self.record.normalisation
+        assert self.record.classes
+        raw = records.read_weights(self.folder, self.record)
+        network = self._layers()
+        try:
+            state = load(raw)
+            if isinstance(self.network, Module) and self.network.lowered:
+                state = {own: state[name] for own, name in zip(tensors(network), self.network.lowered.names, strict=True)}
+            return program(network, state, self.record.classes, self.record.normalisation.mean, self.record.normalisation.std)
+        except (SafetensorError, KeyError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise RecordError(f"{self.folder}: its weights do not fit its network: {error}") from None
+
+    def _layers(self) -> Network:
+        """The network in the layer language."""
+        if not isinstance(self.network, Module):
+            network = from_data(self.record.network)
+            assert isinstance(network, Network)
+            return network
+        from stepladder.networks.reading import check_unchanged
+
+        check_unchanged(self.network)
+        if self.network.lowered is None:
+            raise UserError(f"network {self.network.name} is no network of layers that could be exported: {self.network.reason}")
+        return self.network.lowered.network
 
     def probabilities(self, images: Any) -> NDArray[np.float32]:
         """What it answers: (n, classes), softmax of the logits, for images as `prepare` takes them; raises as it and `model` do."""

@@ -1,0 +1,39 @@
+"""What an export can be written as, and what writes each: one module a target."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepladder.export.operation import Program
+from stepladder.export.options import Options
+from stepladder.spec import UserError
+
+NAMES = ("onnx", "torch")
+"""What `target` knows."""
+
+
+class Target(NamedTuple):
+    """`check` raises UserError for what it cannot be written as, before anything is written, or lacks to do so. `write` writes into
+    an empty folder, and returns the files. `answers` runs what was written there: the label (n,) of each image, and what ran it.
+    """
+
+    check: Callable[[Program, Options], None]
+    write: Callable[[Program, Path, Options], Sequence[Path]]
+    answers: Callable[[Path, Program, Options, NDArray[np.uint8]], tuple[NDArray[np.uint8], str]]
+
+
+def target(to: str) -> Target:
+    """What writes exports of a kind; raises UserError for one that is not known."""
+    match to:
+        case "onnx":
+            from stepladder.export import onnx_file
+
+            return Target(onnx_file.check, onnx_file.write, onnx_file.answers)
+        case "torch":
+            from stepladder.export import torch_file
+
+            return Target(torch_file.check, torch_file.write, torch_file.answers)
+    raise UserError(f"an export to {to!r} is not known, expected one of {', '.join(NAMES)}")
