@@ -1,0 +1,282 @@
+"""Programs as C99: compiled, run and compared with what they were written from."""
+
+import os
+import shutil
+import subprocess
+from itertools import combinations
+from pathlib import Path
+from unittest.mock import patch
+
+import cortex_m
+import numpy as np
+import pytest
+import torch
+from conftest import networks
+from hypothesis import given
+from native_twin import WINDOWS
+from numpy.typing import NDArray
+from test_export_program import exported, trained
+
+from stepladder import (
+    ELU,
+    GELU,
+    AvgPool,
+    BatchNorm,
+    BlurPool,
+    Branch,
+    Concat,
+    Conv,
+    Excite,
+    Flatten,
+    GlobalAvgPool,
+    GroupNorm,
+    HardSwish,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool,
+    Multiply,
+    Network,
+    PReLU,
+    ReLU6,
+    Residual,
+    Sigmoid,
+    SiLU,
+    Tanh,
+    UserError,
+)  # fmt: skip
+from stepladder.export.c import arena, integers, steps
+from stepladder.export.c.quantise import quantise
+from stepladder.export.c.text import identifier, number, string
+from stepladder.export.c.write import Written, answers, write
+from stepladder.export.program import Program, run
+from stepladder.ladders import mnist, mnist_8k
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
+
+PLAIN = Network([Conv(8), MaxPool(), Conv(5, padding=1), BlurPool(), Conv(10, activation=None), GlobalAvgPool()], (1, 22, 21))
+JOINS = Network(
+    [
+        *(Conv(6, padding=1), Conv(6, padding=1, activation=None), Residual(1), Conv(4, padding=1), Concat(1), Branch(2)),
+        *(Conv(10, 1, activation=None), Residual(2), Conv(10, padding=1, groups=2), Multiply(1), GlobalAvgPool(), Linear(10)),
+        *(Excite(3), MaxPool(3, 2, padding=1), Flatten(), BatchNorm(), Residual(1), Linear(9), BatchNorm(), Multiply(1)),
+        *(Concat(1), Linear(7)),
+    ],
+    (3, 12, 9),
+    classes=7,
+)
+FUNCTIONS = Network(
+    [
+        *(Conv(4, activation=None), LeakyReLU(0.1), Conv(4, 1, activation=None), PReLU(), Conv(4, 1, activation=None), ReLU6()),
+        *(Conv(4, 1, activation=None), ELU(0.7), Conv(4, 1, activation=None), SiLU(), Conv(4, 1, activation=None), HardSwish()),
+        *(Conv(4, 1, activation=None), GELU(), BatchNorm(), AvgPool(3, 2, padding=1), Tanh(), Flatten(), Sigmoid(), Linear(3)),
+    ],
+    (2, 9, 8),
+    classes=3,
+)
+NORMS = Network([Conv(6), GroupNorm(3), PReLU(per_channel=True), LayerNorm(), Flatten(), GroupNorm(4), Linear(2)], (1, 8, 8), 2)
+
+
+def small(network: Network) -> Program:
+    """With random weights that keep numbers of one size, so that none of its channels is dead and no answer is always the same."""
+    module = trained(network)
+    generator = torch.Generator().manual_seed(1)
+    for name, tensor in module.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.fill_(1)
+        elif tensor.is_floating_point():
+            bound = (6 / tensor[0].numel()) ** 0.5 if tensor.dim() > 1 and name.startswith(("conv", "linear")) else 0.2
+            tensor.copy_((2 * torch.rand(tensor.shape, generator=generator) - 1) * bound)
+            if "norm" in name and name.endswith("weight"):
+                tensor.add_(1)
+    return exported(network, module)
+
+
+def levels(program: Program, images: int = 12) -> NDArray[np.uint8]:
+    """Of squares of one level, and some noise."""
+    channels, height, width = program.input
+    generator = np.random.default_rng(1)
+    squares = generator.integers(0, 236, (images, channels, -(-height // 4), -(-width // 4)), np.uint8).repeat(4, 2).repeat(4, 3)
+    return np.asarray(squares[:, :, :height, :width] + generator.integers(0, 20, (images, *program.input), np.uint8))
+
+
+def written(program: Program, folder: Path, int8: bool, name: str = "net_1") -> Written:
+    folder.mkdir(exist_ok=True)
+    return write(program, folder, name, "A test.", levels(program, 3), levels(program, 50) if int8 else None)
+
+
+def required(tool: str) -> None:
+    if not shutil.which(tool):
+        if os.environ.get("CI"):
+            pytest.fail(f"{tool} is not installed")
+        pytest.skip(f"{tool} is not installed")
+
+
+def sanitised(made: Written, tmp_path: Path) -> str:
+    """What the example beside it prints, built to stop at undefined behaviour and at reads and writes outside arrays."""
+    required("gcc")
+    flags = (*STRICT, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    subprocess.run(["gcc", *flags, "example_main.c", f"{made.name}.c", "-o", tmp_path / "example"], cwd=made.source, check=True)
+    return subprocess.run([tmp_path / "example"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("network", [PLAIN, JOINS, FUNCTIONS, NORMS, WINDOWS])
+def test_the_source_in_floats_computes_the_program(network: Network, tmp_path: Path) -> None:
+    program = small(network)
+    made = written(program, tmp_path, int8=False)
+    images = levels(program)
+    best, scores, by = answers(made, images)
+    expected = run(program, images)
+    assert "compiled" in by
+    assert np.ptp(expected, axis=0).min() > 0.01 * np.ptp(expected)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert best.tolist() == scores.argmax(1).tolist()
+    assert sanitised(made, tmp_path) == "3 of 3 images have the expected scores\n"
+
+
+@pytest.mark.parametrize("network", [PLAIN, JOINS, FUNCTIONS, WINDOWS])
+def test_the_source_in_integers_computes_what_numpy_does_bit_for_bit_and_nearly_the_program(
+    network: Network, tmp_path: Path
+) -> None:
+    program = small(network)
+    made = written(program, tmp_path, int8=True)
+    images = levels(program)
+    assert made.integers
+    whole = integers.run(made.integers, images)
+    best, scores, _ = answers(made, images)
+    np.testing.assert_array_equal(scores, (whole * made.integers.scale).astype(np.float32))
+    assert best.tolist() == whole.argmax(1).tolist()
+    expected = run(program, images)
+    assert np.abs(scores - expected).max() < 0.1 * np.ptp(expected, axis=0).max()
+    assert sanitised(made, tmp_path) == "3 of 3 images have the expected scores\n"
+
+
+def test_sums_are_exact_where_every_number_is_an_integer(tmp_path: Path) -> None:
+    """(level - 128) * 127 in each of four places, then the two features' sums, known without a rounding."""
+    network = Network([Flatten(), Linear(2)], (1, 2, 2), 2)
+    program = exported(network, trained(network))
+    weight = np.array([[127, 0, 0, -127], [1, 1, 1, 1]], np.float32)
+    alone = program.operations[0]._replace(weight=weight, bias=np.array([0, 3], np.float32))
+    program = program._replace(operations=(alone,), mean=(0.0,), std=(1 / 255,))
+    images = np.array([[[[255, 0], [0, 0]]], [[[1, 2], [3, 4]]], [[[0, 0], [0, 200]]]], np.uint8)
+    made = write(program, tmp_path, "known", "A test.", images, images)
+    best, scores, _ = answers(made, images)
+    np.testing.assert_allclose(scores, [[127 * 255, 258], [-381, 13], [-25400, 203]], atol=0.1)
+    assert best.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize(
+    ("compiler", "flags"),
+    [
+        ("gcc", ()),
+        ("clang", ()),
+        ("arm-none-eabi-gcc", ("-mcpu=cortex-m0plus", "-mthumb")),
+        ("arm-none-eabi-gcc", ("-mcpu=cortex-m4", "-mthumb")),
+        ("riscv64-unknown-elf-gcc", ("-march=rv32imac", "-mabi=ilp32", "-ffreestanding", "-nostdlib")),
+    ],
+)
+def test_no_compiler_has_a_warning(compiler: str, flags: tuple[str, ...], int8: bool, tmp_path: Path) -> None:
+    required(compiler)
+    for place, network in enumerate((JOINS, FUNCTIONS) if int8 else (JOINS, FUNCTIONS, NORMS)):
+        made = written(small(network), tmp_path / str(place), int8)
+        subprocess.run([compiler, *STRICT, *flags, "-Os", "-c", f"{made.name}.c", "-o", os.devnull], cwd=made.source, check=True)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_hundred_images_have_the_same_bits_on_an_emulated_micro_controller(int8: bool, tmp_path: Path) -> None:
+    cortex_m.required()
+    program = small(mnist_8k.network([8] * 5, BlurPool(), early=5))  # F1
+    made = written(program, tmp_path, int8)
+    images = levels(program, 100)
+    measured = cortex_m.run(made.source, made.name, images, int8, tmp_path)
+    best, scores, _ = answers(made, images)
+    assert measured.answers.tolist() == best.tolist()
+    found = measured.scores.view(np.int32) * made.integers.scale if made.integers else measured.scores.view(np.float32)
+    np.testing.assert_array_equal(np.float32(found), scores)
+    assert len(np.unique(scores, axis=0)) == 100
+    assert made.macs < measured.instructions < 20 * made.macs
+    assert made.weights < measured.flash < made.weights + 5000
+    assert made.arena <= measured.ram < made.arena + 8
+
+
+def test_the_arena_is_what_is_held_at_the_fullest_moment() -> None:
+    program = exported(mnist.a, trained(mnist.a))
+    found = steps.steps(steps.unfused(program), raw=True)
+    first_two = 14 * 26 * 26 + 7 * 24 * 24
+    assert arena.arena(found).size == arena.peak(found) == first_two + 9 * 14  # and what a window of the second sees
+    assert arena.arena(steps.steps(steps.unfused(program), raw=False)).size == first_two + 9 * 14
+
+
+@given(networks())
+def test_what_is_held_at_the_same_time_lies_apart(network: Network) -> None:
+    program = exported(network, trained(network))
+    found = steps.steps(steps.unfused(program), raw=True)
+    plan = arena.arena(found, kept=True)
+    last = {value: place for place, step in enumerate(found) for value in step.inputs} | {len(found) - 1: len(found)}
+    for place, step in enumerate(found):
+        held = [value for value in range(place + 1) if last[value] > place]  # when the step is done
+        spans = [(plan.values[value], plan.values[value] + found[value].size) for value in held]
+        if step.patch:
+            used = [value for value in step.inputs if value >= 0]
+            patch = (plan.patches[place], plan.patches[place] + step.patch)
+            spans = [*{*spans, *((plan.values[value], plan.values[value] + found[value].size) for value in used)}, patch]
+        assert all(end <= start or stop <= begin for (begin, end), (start, stop) in combinations(spans, 2))
+        assert max((end for _, end in spans), default=0) <= plan.size
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [(GroupNorm(2), "a group or layer norm cannot be written in int8"), (PReLU(per_channel=True), "one slope for all")],
+)
+def test_what_integers_cannot_express_is_refused_before_anything_is_written(
+    layer: GroupNorm | PReLU, why: str, tmp_path: Path
+) -> None:
+    program = small(Network([Conv(4, activation=None), layer, GlobalAvgPool(), Linear(2)], (1, 8, 8), 2))
+    with pytest.raises(UserError, match=why):
+        written(program, tmp_path, int8=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_weight_that_fills_a_sum_is_refused() -> None:
+    program = small(Network([Flatten(), Linear(2)], (1, 300, 300), 2))
+    program = program._replace(operations=(program.operations[0]._replace(weight=np.ones((2, 90_000), np.float32)),))
+    with pytest.raises(UserError, match="too many inputs for int8"):
+        quantise(program, levels(program, 2))
+
+
+def test_an_arduino_library_holds_an_example(tmp_path: Path) -> None:
+    program = small(PLAIN)
+    made = write(program, tmp_path, "Mnist A4", "A test.", levels(program, 2), levels(program), arduino=True)
+    assert sorted(made.files) == [
+        *("examples/mnist_a4/mnist_a4.ino", "examples/mnist_a4/test_vectors.h", "library.properties"),
+        *("src/mnist_a4.c", "src/mnist_a4.h"),
+    ]
+    assert all((tmp_path / file).is_file() for file in made.files)
+    assert "includes=mnist_a4.h" in (tmp_path / "library.properties").read_text()
+    assert len(answers(made, levels(program))[0]) == 12
+
+
+def test_without_a_compiler_numpy_answers_and_that_is_said(tmp_path: Path) -> None:
+    program = small(PLAIN)
+    for int8 in (False, True):
+        made = written(program, tmp_path, int8)
+        with_compiler, _, _ = answers(made, levels(program))
+        with patch.object(shutil, "which", lambda tool: None):
+            without, _, by = answers(made, levels(program))
+        assert by == "numpy: no C compiler was found"
+        assert without.tolist() == with_compiler.tolist()
+
+
+def test_names_are_names_of_c() -> None:
+    assert [identifier(name) for name in ("mnist-A4", "4", "int", "Ärger */", "a b-c")] == [
+        *("mnist_a4", "net_4", "net_int", "net_rger", "a_b_c")
+    ]
+    assert string('a"b\\?é') == '"a\\042b\\134\\077\\303\\251"'
+    assert [number(value) for value in (1, 0.1, -3e-9, 1e20)] == ["1.0f", "0.100000001f", "-3.00000003e-09f", "1.00000002e+20f"]
+
+
+def test_hostile_texts_compile(tmp_path: Path) -> None:
+    program = small(PLAIN)._replace(classes=tuple(f'{number} "\\?/*{"é" * 3}*/ ??/' for number in range(10)))
+    made = write(program, tmp_path, "x", "ends here */ or /* begins \\", levels(program, 1))
+    assert sanitised(made, tmp_path).startswith("1 of 1")
