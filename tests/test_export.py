@@ -167,7 +167,7 @@ def test_a_folder_that_exists_is_replaced_only_where_it_is_an_export_and_that_is
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_written(lab: Lab, tmp_path: Path) -> None:
     to = tmp_path / "to"
-    with pytest.raises(UserError, match="an export to 'keras' is not known, expected one of onnx, torch"):
+    with pytest.raises(UserError, match="an export to 'keras' is not known, expected one of onnx, c, torch"):
         lab.export(PLAIN, "keras", to)
     with pytest.raises(UserError, match=r"step none has no finished run to export$"):
         lab.export(NONE, "torch", to)
@@ -223,4 +223,4 @@ def test_the_command_writes_an_export_and_says_how_many_answers_are_equal(lab: L
     assert json.loads(data.stdout)["seed"] == 1
     unknown = stepladder("export", "tiny.py", "plain", "--to", "paper", *options, folder=tmp_path)
     assert (unknown.returncode, unknown.stdout) == (2, "")
-    assert "an export to 'paper' is not known, expected one of onnx, torch" in unknown.stderr
+    assert "an export to 'paper' is not known, expected one of onnx, c, torch" in unknown.stderr

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 from unittest.mock import patch
 
 import cortex_m
@@ -46,9 +47,11 @@ from stepladder import (
     UserError,
 )  # fmt: skip
 from stepladder.export.c import arena, integers, steps
+from stepladder.export.c.figures import figures
 from stepladder.export.c.quantise import quantise
 from stepladder.export.c.text import identifier, number, string
-from stepladder.export.c.write import Written, answers, write
+from stepladder.export.c.write import answers, check, compiled, write
+from stepladder.export.options import Options
 from stepladder.export.program import Program, run
 from stepladder.ladders import mnist, mnist_8k
 
@@ -100,9 +103,24 @@ def levels(program: Program, images: int = 12) -> NDArray[np.uint8]:
     return np.asarray(squares[:, :, :height, :width] + generator.integers(0, 20, (images, *program.input), np.uint8))
 
 
-def written(program: Program, folder: Path, int8: bool, name: str = "net_1") -> Written:
+class Made(NamedTuple):
+    """What was written, with the same images calibrated on and beside it."""
+
+    folder: Path
+    program: Program
+    options: Options
+
+    def answers(self, images: NDArray[np.uint8]) -> tuple[list[int], NDArray[np.float32] | NDArray[np.int32]]:
+        best, scores = compiled(*self, images, "cc")
+        return best.tolist(), scores
+
+
+def written(program: Program, folder: Path, int8: bool, name: str = "net_1", layout: str = "plain") -> Made:
     folder.mkdir(exist_ok=True)
-    return write(program, folder, name, "A test.", levels(program, 3), levels(program, 50) if int8 else None)
+    options = Options(name, "A test.", int8, levels(program, 50), layout)
+    check(program, options)
+    write(program, folder, options)
+    return Made(folder, program, options)
 
 
 def required(tool: str) -> None:
@@ -112,11 +130,11 @@ def required(tool: str) -> None:
         pytest.skip(f"{tool} is not installed")
 
 
-def sanitised(made: Written, tmp_path: Path) -> str:
+def sanitised(folder: Path, tmp_path: Path, name: str = "net_1") -> str:
     """What the example beside it prints, built to stop at undefined behaviour and at reads and writes outside arrays."""
     required("gcc")
     flags = (*STRICT, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    subprocess.run(["gcc", *flags, "example_main.c", f"{made.name}.c", "-o", tmp_path / "example"], cwd=made.source, check=True)
+    subprocess.run(["gcc", *flags, "example_main.c", f"{name}.c", "-o", tmp_path / "example"], cwd=folder, check=True)
     return subprocess.run([tmp_path / "example"], capture_output=True, text=True, check=True).stdout
 
 
@@ -124,14 +142,12 @@ def sanitised(made: Written, tmp_path: Path) -> str:
 def test_the_source_in_floats_computes_the_program(network: Network, tmp_path: Path) -> None:
     program = small(network)
     made = written(program, tmp_path, int8=False)
-    images = levels(program)
-    best, scores, by = answers(made, images)
+    best, scores = made.answers(images := levels(program))
     expected = run(program, images)
-    assert "compiled" in by
     assert np.ptp(expected, axis=0).min() > 0.01 * np.ptp(expected)
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    assert best.tolist() == scores.argmax(1).tolist()
-    assert sanitised(made, tmp_path) == "3 of 3 images have the expected scores\n"
+    assert best == scores.argmax(1).tolist()
+    assert sanitised(tmp_path, tmp_path) == "10 of 10 images have the expected scores\n"
 
 
 @pytest.mark.parametrize("network", [PLAIN, JOINS, FUNCTIONS, WINDOWS])
@@ -140,28 +156,27 @@ def test_the_source_in_integers_computes_what_numpy_does_bit_for_bit_and_nearly_
 ) -> None:
     program = small(network)
     made = written(program, tmp_path, int8=True)
-    images = levels(program)
-    assert made.integers
-    whole = integers.run(made.integers, images)
-    best, scores, _ = answers(made, images)
-    np.testing.assert_array_equal(scores, (whole * made.integers.scale).astype(np.float32))
-    assert best.tolist() == whole.argmax(1).tolist()
+    best, scores = made.answers(images := levels(program))
+    whole = quantise(program, made.options.training)
+    np.testing.assert_array_equal(scores, integers.run(whole, images))
+    assert best == scores.argmax(1).tolist()
     expected = run(program, images)
-    assert np.abs(scores - expected).max() < 0.1 * np.ptp(expected, axis=0).max()
-    assert sanitised(made, tmp_path) == "3 of 3 images have the expected scores\n"
+    assert np.abs(scores * whole.scale - expected).max() < 0.1 * np.ptp(expected, axis=0).max()
+    assert sanitised(tmp_path, tmp_path) == "10 of 10 images have the expected scores\n"
 
 
 def test_sums_are_exact_where_every_number_is_an_integer(tmp_path: Path) -> None:
-    """(level - 128) * 127 in each of four places, then the two features' sums, known without a rounding."""
     network = Network([Flatten(), Linear(2)], (1, 2, 2), 2)
     program = exported(network, trained(network))
     weight = np.array([[127, 0, 0, -127], [1, 1, 1, 1]], np.float32)
     alone = program.operations[0]._replace(weight=weight, bias=np.array([0, 3], np.float32))
     program = program._replace(operations=(alone,), mean=(0.0,), std=(1 / 255,))
     images = np.array([[[[255, 0], [0, 0]]], [[[1, 2], [3, 4]]], [[[0, 0], [0, 200]]]], np.uint8)
-    made = write(program, tmp_path, "known", "A test.", images, images)
-    best, scores, _ = answers(made, images)
-    np.testing.assert_allclose(scores, [[127 * 255, 258], [-381, 13], [-25400, 203]], atol=0.1)
+    options = Options("known_1", "A test.", True, images)
+    write(program, tmp_path, options)
+    best, scores = compiled(tmp_path, program, options, images, "cc")
+    found = scores * quantise(program, images).scale
+    np.testing.assert_allclose(found, [[127 * 255, 258], [-381, 13], [-25400, 203]], atol=0.1)
     assert best.tolist() == [0, 1, 1]
 
 
@@ -180,7 +195,7 @@ def test_no_compiler_has_a_warning(compiler: str, flags: tuple[str, ...], int8: 
     required(compiler)
     for place, network in enumerate((JOINS, FUNCTIONS) if int8 else (JOINS, FUNCTIONS, NORMS)):
         made = written(small(network), tmp_path / str(place), int8)
-        subprocess.run([compiler, *STRICT, *flags, "-Os", "-c", f"{made.name}.c", "-o", os.devnull], cwd=made.source, check=True)
+        subprocess.run([compiler, *STRICT, *flags, "-Os", "-c", "net_1.c", "-o", os.devnull], cwd=made.folder, check=True)
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -189,15 +204,15 @@ def test_a_hundred_images_have_the_same_bits_on_an_emulated_micro_controller(int
     program = small(mnist_8k.network([8] * 5, BlurPool(), early=5))  # F1
     made = written(program, tmp_path, int8)
     images = levels(program, 100)
-    measured = cortex_m.run(made.source, made.name, images, int8, tmp_path)
-    best, scores, _ = answers(made, images)
-    assert measured.answers.tolist() == best.tolist()
-    found = measured.scores.view(np.int32) * made.integers.scale if made.integers else measured.scores.view(np.float32)
-    np.testing.assert_array_equal(np.float32(found), scores)
+    measured = cortex_m.run(tmp_path, "net_1", images, int8, tmp_path)
+    best, scores = made.answers(images)
+    assert measured.answers.tolist() == best
+    np.testing.assert_array_equal(measured.scores.view(scores.dtype), scores)
     assert len(np.unique(scores, axis=0)) == 100
-    assert made.macs < measured.instructions < 20 * made.macs
-    assert made.weights < measured.flash < made.weights + 5000
-    assert made.arena <= measured.ram < made.arena + 8
+    takes = figures(program, int8)
+    assert takes.multiply_adds < measured.instructions < 20 * takes.multiply_adds
+    assert takes.weight_bytes < measured.flash < takes.weight_bytes + 5000
+    assert takes.arena_bytes <= measured.ram < takes.arena_bytes + 8
 
 
 def test_the_arena_is_what_is_held_at_the_fullest_moment() -> None:
@@ -227,7 +242,7 @@ def test_what_is_held_at_the_same_time_lies_apart(network: Network) -> None:
 
 @pytest.mark.parametrize(
     ("layer", "why"),
-    [(GroupNorm(2), "a group or layer norm cannot be written in int8"), (PReLU(per_channel=True), "one slope for all")],
+    [(GroupNorm(2), "GroupNorm and LayerNorm cannot be written in int8"), (PReLU(per_channel=True), "one slope for all")],
 )
 def test_what_integers_cannot_express_is_refused_before_anything_is_written(
     layer: GroupNorm | PReLU, why: str, tmp_path: Path
@@ -247,36 +262,40 @@ def test_a_weight_that_fills_a_sum_is_refused() -> None:
 
 def test_an_arduino_library_holds_an_example(tmp_path: Path) -> None:
     program = small(PLAIN)
-    made = write(program, tmp_path, "Mnist A4", "A test.", levels(program, 2), levels(program), arduino=True)
-    assert sorted(made.files) == [
+    made = written(program, tmp_path, int8=True, name="mnist_a4", layout="arduino")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")) == [
         *("examples/mnist_a4/mnist_a4.ino", "examples/mnist_a4/test_vectors.h", "library.properties"),
         *("src/mnist_a4.c", "src/mnist_a4.h"),
     ]
-    assert all((tmp_path / file).is_file() for file in made.files)
     assert "includes=mnist_a4.h" in (tmp_path / "library.properties").read_text()
-    assert len(answers(made, levels(program))[0]) == 12
+    assert len(made.answers(levels(program))[0]) == 12
 
 
-def test_without_a_compiler_numpy_answers_and_that_is_said(tmp_path: Path) -> None:
+def test_a_layout_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="layout is 'flat', expected one of plain, arduino"):
+        written(small(PLAIN), tmp_path, int8=False, layout="flat")
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_without_a_compiler_numpy_answers_and_that_is_said(int8: bool, tmp_path: Path) -> None:
     program = small(PLAIN)
-    for int8 in (False, True):
-        made = written(program, tmp_path, int8)
-        with_compiler, _, _ = answers(made, levels(program))
-        with patch.object(shutil, "which", lambda tool: None):
-            without, _, by = answers(made, levels(program))
-        assert by == "numpy: no C compiler was found"
-        assert without.tolist() == with_compiler.tolist()
+    made = written(program, tmp_path, int8)
+    images = levels(program)
+    found, by = answers(*made, images)
+    assert by == "the C source, built with cc"
+    with patch.object(shutil, "which", lambda tool: None):
+        without, by = answers(*made, images)
+    assert by == "the same in numpy, as no C compiler was found"
+    assert without.tolist() == found.tolist() == made.answers(images)[0]
 
 
 def test_names_are_names_of_c() -> None:
-    assert [identifier(name) for name in ("mnist-A4", "4", "int", "Ärger */", "a b-c")] == [
-        *("mnist_a4", "net_4", "net_int", "net_rger", "a_b_c")
-    ]
+    assert [identifier(name) for name in ("mnist_a4", "int")] == ["mnist_a4", "net_int"]
     assert string('a"b\\?é') == '"a\\042b\\134\\077\\303\\251"'
     assert [number(value) for value in (1, 0.1, -3e-9, 1e20)] == ["1.0f", "0.100000001f", "-3.00000003e-09f", "1.00000002e+20f"]
 
 
 def test_hostile_texts_compile(tmp_path: Path) -> None:
     program = small(PLAIN)._replace(classes=tuple(f'{number} "\\?/*{"é" * 3}*/ ??/' for number in range(10)))
-    made = write(program, tmp_path, "x", "ends here */ or /* begins \\", levels(program, 1))
-    assert sanitised(made, tmp_path).startswith("1 of 1")
+    write(program, tmp_path, Options("net_x", "ends here */ or /* begins \\", False, levels(program, 1)))
+    assert sanitised(tmp_path, tmp_path, "net_x").startswith("1 of 1")

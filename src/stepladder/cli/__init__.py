@@ -327,9 +327,10 @@ def export(
     lab: "Lab",
     ladder: LadderName,
     step: Annotated[str, typer.Argument(metavar="STEP", help="A step's id.")],
-    to: Annotated[str, typer.Option("--to", metavar="KIND", help="onnx or torch.")],
+    to: Annotated[str, typer.Option("--to", metavar="KIND", help="onnx, c or torch.")],
     int8: Annotated[bool, typer.Option("--int8", help="Weights and activations of 8 bits.")] = False,
     seed: Annotated[int | None, typer.Option(help="Which run; left out: that of the lowest seed.")] = None,
+    layout: Annotated[str, typer.Option(help="Of C: plain, or arduino for a library of Arduino's.")] = "plain",
     epochs: Epochs = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to; left out: LADDER-STEP-KIND beside the runs.")
@@ -343,7 +344,7 @@ def export(
 
     loaded = ladders.load(ladder)
     chosen = loaded if epochs is None else loaded.with_epochs(epochs)
-    written = lab.export(step, to, output, ladder=chosen, int8=int8, seed=seed, force=force)
+    written = lab.export(step, to, output, ladder=chosen, int8=int8, seed=seed, layout=layout, force=force)
     print(json.dumps(written.card, indent=1) if as_json else exports.sentences(written))
 
 

@@ -8,6 +8,7 @@ def sentences(export: Export) -> str:
     found = export.card["answers"]
     judged = "validation" if export.card["data"]["holdout"] else "test"
     lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in export.paths]
+    lines += [f"{value:,} {name.replace('_', ' ')}" for name, value in export.card["figures"].items()]
     lines.append(
         f"{found['equal']:,} of {found['images']:,} {judged} images are answered as the record does: {found['correct']:,} right, "
         f"the record's {found['recorded_correct']:,} (run by {found['by']})"

@@ -97,6 +97,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "written as": f"{found['to']}, {'8 bits' if found['int8'] else 'float32'}, by stepladder {found['stepladder']}",
         "answers": f"{answers['equal']:,} of {answers['images']:,} {judged} images are answered as the record does "
         f"({answers['correct']:,} right, the record's {answers['recorded_correct']:,}), run by {answers['by']}",
+        **{name.replace("_", " "): f"{value:,}" for name, value in found["figures"].items()},
         "fingerprint": f"{found['fingerprint']}, weights {found['weights_sha256']}",
         "licence": "MIT (LICENSE)",
     }

@@ -69,7 +69,8 @@ def write(
     try:
         paths = list(writes.write(program, temporary, options))
         labels, by = writes.answers(temporary, program, options, judged.images)
-        found = told({"to": to, "int8": options.int8, "answers": compared(labels, judged, by, options.int8)})
+        agree = compared(labels, judged, by, options.int8)
+        found = told({"to": to, "int8": options.int8, "answers": agree, "figures": writes.figures(program, options)})
         paths += card.write(found, temporary)
         _replace(folder, temporary)
     finally:

@@ -11,18 +11,20 @@ from stepladder.export.operation import Program
 from stepladder.export.options import Options
 from stepladder.spec import UserError
 
-NAMES = ("onnx", "torch")
+NAMES = ("onnx", "c", "torch")
 """What `target` knows."""
 
 
 class Target(NamedTuple):
     """`check` raises UserError for what it cannot be written as, before anything is written, or lacks to do so. `write` writes into
     an empty folder, and returns the files. `answers` runs what was written there: the label (n,) of each image, and what ran it.
+    `figures` are what it takes, by name.
     """
 
     check: Callable[[Program, Options], None]
     write: Callable[[Program, Path, Options], Sequence[Path]]
     answers: Callable[[Path, Program, Options, NDArray[np.uint8]], tuple[NDArray[np.uint8], str]]
+    figures: Callable[[Program, Options], dict[str, int]] = lambda program, options: {}
 
 
 def target(to: str) -> Target:
@@ -32,6 +34,13 @@ def target(to: str) -> Target:
             from stepladder.export import onnx_file
 
             return Target(onnx_file.check, onnx_file.write, onnx_file.answers)
+        case "c":
+            from stepladder.export.c import write
+            from stepladder.export.c.figures import figures
+
+            return Target(
+                write.check, write.write, write.answers, lambda program, options: figures(program, options.int8)._asdict()
+            )
         case "torch":
             from stepladder.export import torch_file
 

@@ -17,7 +17,15 @@ from stepladder.steps import Ladder, Step
 
 
 def export(
-    setup: Setup, step: Step, to: str, folder: str | Path | None, ladder: Ladder | None, int8: bool, seed: int | None, force: bool
+    setup: Setup,
+    step: Step,
+    to: str,
+    folder: str | Path | None,
+    ladder: Ladder | None,
+    int8: bool,
+    seed: int | None,
+    layout: str,
+    force: bool,
 ) -> Export:
     """Write the run of a seed, by default the lowest that finished; raises as `Lab.export` says."""
     target(to)  # what is not known is refused before images are read
@@ -30,7 +38,7 @@ def export(
     program = run.program()
     dataset = setup.dataset(step.network.classes)
     what = f"Step {step.id} of ladder {name}, seed {run.seed}: {step.network.parameters:,} parameters, as Stepladder exported it."
-    options = Options(_identifier(f"{name}_{step.id}"), what, int8, dataset.train_images)
+    options = Options(_identifier(f"{name}_{step.id}"), what, int8, dataset.train_images, layout)
     judged = Judged(dataset.test_images, dataset.test_labels, run.logits())
     over_seeds = evidence.estimate([record.history[-1].test_accuracy for record in arm.finished])
 

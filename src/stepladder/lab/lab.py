@@ -153,13 +153,15 @@ class Lab:
         ladder: Ladder | None = None,
         int8: bool = False,
         seed: int | None = None,
+        layout: str = "plain",
         force: bool = False,
     ) -> Export:
-        """Take a recorded run of a step (or of the id of a step of `ladder`) out, as "onnx" or "torch": write it, its model card
-        and the licence to `folder`, by default one named after ladder, step and `to` beside the runs; and run what was written
+        """Take a recorded run of a step (or of the id of a step of `ladder`) out, as "onnx", "c" or "torch": write it, its model
+        card and the licence to `folder`, by default one named after ladder, step and `to` beside the runs; and run what was written
         over all test images.
 
-        `seed` is by default the lowest that finished. With `int8` weights and activations are of 8 bits. Raises UserError for what
+        `seed` is by default the lowest that finished. With `int8` weights and activations are of 8 bits; `layout`
+        is of C, "plain" or "arduino". Raises UserError for what
         cannot be exported, before anything is written; for a folder that exists, unless it holds an export and `force` is given;
         and where an answer differs from the record's, unless by rounding or for 8 bits, of which `Export.equal` tells how many do
         not.
@@ -174,7 +176,7 @@ class Lab:
             raise SpecError(f"found {step!r}, expected a Step or an id")
         self._look()
         check_fits(self.setup.dataset(step.network.classes), step.network.input)
-        return export(self.setup, step, to, folder, ladder, int8, seed, force)
+        return export(self.setup, step, to, folder, ladder, int8, seed, layout, force)
 
     def images(self) -> Dataset:
         """The images its runs are made on: `train_images` and `test_images`, uint8 (n, channels, height, width), `train_labels`,

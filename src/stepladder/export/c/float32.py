@@ -1,9 +1,9 @@
 """A program's source in float32."""
 
-from collections.abc import Sequence
 from math import prod
 
 from stepladder.export.c.arena import Arena, arena
+from stepladder.export.c.figures import figures
 from stepladder.export.c.source import Source
 from stepladder.export.c.steps import Step, steps, unfused
 from stepladder.export.c.text import CALLED, array, number, window
@@ -21,12 +21,7 @@ def source(program: Program) -> Source:
         made, call = _call(step, place, len(found) - 1, places)
         used.append(made)
         calls += call
-    stored = sum(4 * each.size for step in found for each in (step.weight, step.bias) if each is not None)
-    return Source("float32", "float", "float", constants, used, calls, places.size, 4 * places.size, stored, _macs(found), None)
-
-
-def _macs(found: Sequence[Step]) -> int:
-    return sum(step.macs for step in found)
+    return Source("float32", "float", "float", constants, used, calls, places.size, figures(program, False), None)
 
 
 def _constants(step: Step, place: int) -> list[str]:

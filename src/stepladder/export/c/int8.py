@@ -3,37 +3,29 @@
 from math import prod
 
 from stepladder.export.c.arena import Arena, arena
+from stepladder.export.c.figures import figures
 from stepladder.export.c.quantise import MIDDLE, IntegerProgram, Quantised
 from stepladder.export.c.source import Source
 from stepladder.export.c.text import array, requantise, window
+from stepladder.export.operation import Program
 
 
-def source(program: IntegerProgram) -> Source:
+def source(program: Program, whole: IntegerProgram) -> Source:
     """Its constants, calls and arena."""
-    found = [quantised.step for quantised in program.steps]
-    kept = not program.steps[-1].scores
+    found = [quantised.step for quantised in whole.steps]
+    kept = not whole.steps[-1].scores
     places = arena(found, kept)
     constants: list[str] = []
     calls, used = [], []
-    for place, quantised in enumerate(program.steps):
+    for place, quantised in enumerate(whole.steps):
         constants += _constants(quantised, place)
         made, call = _call(quantised, place, places)
         used.append(made)
         calls += call
     if kept:
         used.append("scores_of")
-        calls.append(f"scores_of(arena + {places.values[len(found) - 1]}, scores, {found[-1].size}, {program.last.zero});")
-    stored = sum(_stored(quantised) for quantised in program.steps)
-    macs = sum(step.macs for step in found)
-    return Source("int8", "uint8_t", "int32_t", constants, used, calls, places.size, places.size, stored, macs, program.scale)
-
-
-def _stored(quantised: Quantised) -> int:
-    """Bytes of constants."""
-    weights = quantised.weight.size if quantised.weight is not None else 0
-    words = sum(4 * each.size for each in (quantised.bias, quantised.multipliers) if each is not None)
-    table = 0 if quantised.table is None else 256 * (2 if quantised.step.kind == "scale" else 1)
-    return weights + words + table
+        calls.append(f"scores_of(arena + {places.values[len(found) - 1]}, scores, {found[-1].size}, {whole.last.zero});")
+    return Source("int8", "uint8_t", "int32_t", constants, used, calls, places.size, figures(program, True), whole.scale)
 
 
 def _constants(quantised: Quantised, place: int) -> list[str]:

@@ -5,16 +5,17 @@ scale * (q - zero), each output channel of a convolution has a scale of its own,
 multiplication and a shift. Scales come from the least and largest numbers seen in calibration images.
 """
 
-from collections.abc import Sequence
-from math import frexp
+from collections.abc import Mapping, Sequence
+from math import frexp, prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.export.c.steps import Step, steps, unfused
+from stepladder.export.calibration import Range, ranges
 from stepladder.export.operation import IMAGE, Operation, Program
-from stepladder.export.reference import applied, values
+from stepladder.export.reference import applied
 from stepladder.spec import UserError
 
 MIDDLE = 2**23
@@ -73,62 +74,51 @@ def quantise(program: Program, images: NDArray[np.uint8]) -> IntegerProgram:
     """In integers, as calibrated on images (n, channels, height, width)."""
     program = unfused(program)
     found = steps(program, raw=True)
+    check(found)
+    return _quantised(program, found, ranges(program, images))
+
+
+def check(found: Sequence[Step]) -> None:
+    """Raise UserError for what is not written in integers."""
     for step in found:
-        _check(step)
-    return _quantised(program, found, _ranges(program, images))
+        if step.kind == "group_norm":
+            raise UserError("GroupNorm and LayerNorm cannot be written in int8: they need the values' mean and deviation in floats")
+        if step.kind == "function" and step.weight is not None and step.weight.size > 1:
+            raise UserError("PReLU(per_channel=True) cannot be written in int8, expected one slope for all")
 
 
-def _check(step: Step) -> None:
-    """UserError for what is not written in integers."""
-    if step.kind == "group_norm":
-        raise UserError("a group or layer norm cannot be written in int8: it needs the values' mean and deviation; leave int8 out")
-    if step.kind == "function" and step.weight is not None and step.weight.size > 1:
-        raise UserError("PReLU with a slope for each channel cannot be written in int8, expected one slope for all; leave int8 out")
-
-
-def _ranges(program: Program, images: NDArray[np.uint8]) -> list[tuple[float, float]]:
-    """The least and the largest number that each operation makes, 0 among them."""
-    least, most = np.zeros(len(program.operations)), np.zeros(len(program.operations))
-    for start in range(0, len(images), 50):
-        made = values(program, images[start : start + 50])
-        least = np.minimum(least, [value.min() for value in made])
-        most = np.maximum(most, [value.max() for value in made])
-    return list(zip(least.tolist(), most.tolist(), strict=True))
-
-
-def _scale(least: float, most: float) -> Scale:
-    scale = (most - least) / 255 or 1.0
-    return Scale(scale, zero := round(-least / scale), zero)
-
-
-def _quantised(program: Program, found: Sequence[Step], ranges: Sequence[tuple[float, float]]) -> IntegerProgram:
+def _quantised(program: Program, found: Sequence[Step], seen: Mapping[int, Range]) -> IntegerProgram:
     mean, std = np.asarray(program.mean), np.asarray(program.std)
     scales = {IMAGE: Scale(1 / (255 * std[0]), round(255 * mean[0]), 255 * mean[0])}  # the levels as they are
     made: list[Quantised] = []
     score = 0.0
     for number, step in enumerate(found):
         inputs = [scales[value] for value in step.inputs]
-        scales[number] = inputs[-1] if step.kind in ("max_pool", "flatten") else _scale(*ranges[step.operation])
+        own = _levels(mean, std) if step.kind == "image" else Scale(*seen[step.operation], seen[step.operation].zero)
+        scales[number] = inputs[-1] if step.kind in ("max_pool", "flatten") else own
+        scores = scored(step) if number == len(found) - 1 else ""
         if step.kind == "image":
-            least, most = ((-mean / std).min(), ((1 - mean) / std).max())
-            scales[number] = _scale(float(least), float(most))
-            made.append(_image(step, scales[number], mean, std))
-            continue
-        if number == len(found) - 1 and (scores := _scores(step)):
-            score = (
-                max(map(abs, ranges[step.operation])) / 2**20 or 1.0
-                if scores == "conv"
-                else inputs[0].scale / step.window.kernel[0] / step.window.kernel[1]
-            )
-            to = Scale(score, MIDDLE)
-            last = _convolution(step, inputs[0], to, 2 * MIDDLE - 1) if scores == "conv" else Quantised(step, (inputs[0].zero,))
-            made.append(last._replace(scores=scores))
-            continue
-        made.append(_step(step, inputs, scales[number]))
-    return IntegerProgram(made, score or scales[len(found) - 1].scale, scales[len(found) - 1])
+            made.append(_image(step, own, mean, std))
+        elif scores == "conv":
+            score = own.scale * max(own.zero, 255 - own.zero) / 2**20
+            made.append(_convolution(step, inputs[0], Scale(score, MIDDLE), 2 * MIDDLE - 1)._replace(scores=scores))
+        elif scores == "mean":
+            score = inputs[0].scale / prod(step.window.kernel)
+            made.append(Quantised(step, (inputs[0].zero,), scores=scores))
+        else:
+            made.append(_step(step, inputs, scales[number]))
+    last = scales[len(found) - 1]
+    return IntegerProgram(made, score or last.scale, last)
 
 
-def _scores(step: Step) -> str:
+def _levels(mean: NDArray[np.float64], std: NDArray[np.float64]) -> Scale:
+    """That holds every level of every channel."""
+    least, most = float((-mean / std).min()), float(((1 - mean) / std).max())
+    scale = (most - least) / 255
+    return Scale(scale, round(-least / scale), round(-least / scale))
+
+
+def scored(step: Step) -> str:
     """How the last step makes scores of its sums, which tell more than 8 bits."""
     if step.kind == "conv" and step.shape[:2] == (1, 1) and not step.patch and not step.depthwise:
         return "conv"

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from stepladder.export.c.figures import Figures
 from stepladder.export.c.text import comment, kernels, string
 from stepladder.export.operation import Program
 
@@ -18,19 +19,15 @@ class Source(NamedTuple):
     kernels: list[str]
     calls: list[str]
     places: int
-    arena: int
-    """Bytes."""
-    weights: int
-    """Bytes of weights and of what goes with them."""
-    macs: int
-    """Multiplications by a weight, for one image."""
+    """How many values the arena holds."""
+    figures: Figures
     scale: float | None
     """What a score of 1 stands for, of integers."""
 
 
 def header(name: str, about: str, program: Program, source: Source) -> str:
     """NAME.h."""
-    big, (channels, height, width) = name.upper(), program.input
+    big, (channels, height, width), takes = name.upper(), program.input, source.figures
     scale = (
         ""
         if source.scale is None
@@ -39,8 +36,8 @@ def header(name: str, about: str, program: Program, source: Source) -> str:
     return f"""\
 /* {comment(about)}
 
-   C99 without a library. Of {channels} x {height} x {width} levels, {source.macs:,} multiply-adds; {source.weights:,} bytes of
-   weights, {source.arena:,} bytes of memory, which one call at a time may use. */
+   C99 without a library. Of {channels} x {height} x {width} levels, {takes.multiply_adds:,} multiply-adds;
+   {takes.weight_bytes:,} bytes of weights, {takes.arena_bytes:,} bytes of memory, which one call at a time may use. */
 #ifndef {big}_H
 #define {big}_H
 
@@ -50,7 +47,7 @@ def header(name: str, about: str, program: Program, source: Source) -> str:
 #define {big}_HEIGHT {height}
 #define {big}_WIDTH {width}
 #define {big}_CLASSES {len(program.classes)}
-#define {big}_ARENA {source.arena} /* bytes */
+#define {big}_ARENA {takes.arena_bytes} /* bytes */
 {scale}
 #ifdef __cplusplus
 extern "C" {{

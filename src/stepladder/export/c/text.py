@@ -1,6 +1,5 @@
 """Pieces of C: names, numbers, arrays."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -29,9 +28,8 @@ CALLED = {"tanh": "hyperbolic_tangent"}
 
 
 def identifier(name: str) -> str:
-    """A name as one of C: mnist-smallest-S4 becomes mnist_smallest_s4."""
-    plain = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_") or "network"
-    return plain if plain[0].isalpha() and not plain.isalpha() else f"net_{plain}"
+    """A name as one of C: what has no underscore may be a word of the language."""
+    return name if "_" in name else f"net_{name}"
 
 
 def kernels(type: str, used: Iterable[str]) -> str:

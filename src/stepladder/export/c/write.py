@@ -5,117 +5,100 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.export.c import float32, int8, integers
-from stepladder.export.c.quantise import IntegerProgram, quantise
+from stepladder.export.c.quantise import check as check_integers
+from stepladder.export.c.quantise import quantise
 from stepladder.export.c.source import Source, body, header
+from stepladder.export.c.steps import steps, unfused
 from stepladder.export.c.text import array, comment, identifier
 from stepladder.export.operation import Program
+from stepladder.export.options import Options
 from stepladder.export.reference import run
 from stepladder.spec import UserError
 
 COMPILERS = ("cc", "gcc", "clang")
 
+LAYOUTS = ("plain", "arduino")
+
+VECTORS = 10
+"""So many training images are written beside the source, with their scores."""
+
 Images = NDArray[np.uint8]
-Numbers = NDArray[np.int32] | NDArray[np.float32]
-"""Scores, of integers or floats."""
 
 
-class Written(NamedTuple):
-    """What was written, and what is known of it."""
-
-    name: str
-    """Of its functions: mnist_a4."""
-    files: tuple[str, ...]
-    source: Path
-    program: Program
-    integers: IntegerProgram | None
-    arena: int
-    """Bytes of memory, of the most values that are held at a time."""
-    weights: int
-    """Bytes of weights and what goes with them."""
-    macs: int
-    """Multiplications by a weight, for one image."""
-
-    @property
-    def figures(self) -> dict[str, int]:
-        """For the model card."""
-        return {"arena_bytes": self.arena, "weight_bytes": self.weights, "multiply_adds": self.macs}
+def check(program: Program, options: Options) -> None:
+    """Raise UserError for what cannot be written."""
+    if options.layout not in LAYOUTS:
+        raise UserError(f"layout is {options.layout!r}, expected one of {', '.join(LAYOUTS)}")
+    found = steps(unfused(program), raw=options.int8)
+    if options.int8:
+        check_integers(found)
 
 
-def write(
-    program: Program,
-    folder: Path,
-    name: str,
-    about: str,
-    examples: Images,
-    calibration: Images | None = None,
-    *,
-    arduino: bool = False,
-) -> Written:
-    """Write a program to a folder: in float32, or in integers as calibrated on images (n, channels, height, width); with an
-    example that answers a few images and compares. `about` says what it is.
-
-    Raises UserError, before anything is written, for what cannot be written in C or in integers.
-    """
-    name = identifier(name)
-    whole = None if calibration is None else quantise(program, calibration)
-    source = float32.source(program) if whole is None else int8.source(whole)
-    scores = run(program, examples) if whole is None else integers.run(whole, examples)
-    code, example = ("src/", f"examples/{name}/") if arduino else ("", "")
+def write(program: Program, folder: Path, options: Options) -> list[Path]:
+    """Write a program: in float32, or in integers as calibrated on training images; with an example that answers a few of them and
+    compares. Raises UserError for numbers that no integers hold."""
+    name, examples = identifier(options.name), options.training[:VECTORS]
+    scores: NDArray[Any]
+    if options.int8:
+        whole = quantise(program, options.training)
+        source, scores = int8.source(program, whole), integers.run(whole, examples)
+    else:
+        source, scores = float32.source(program), run(program, examples)
+    code, example = _folders(options.layout, name)
     files = {
-        f"{code}{name}.h": header(name, about, program, source),
-        f"{code}{name}.c": body(name, about, program, source),
+        f"{code}{name}.h": header(name, options.what, program, source),
+        f"{code}{name}.c": body(name, options.what, program, source),
         f"{example}test_vectors.h": _vectors(name, source, examples, scores),
     }
-    if arduino:
-        files["library.properties"] = _library(name, about)
-        files[f"{example}{name}.ino"] = _sketch(name, source)
+    if options.layout == "arduino":
+        files |= {"library.properties": _library(name, options.what), f"{example}{name}.ino": _sketch(name, source)}
     else:
         files["example_main.c"] = _main(name, source)
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
-    return Written(name, tuple(files), folder / code, program, whole, source.arena, source.weights, source.macs)
+    return [folder / path for path in files]
 
 
-def answers(written: Written, images: Images) -> tuple[NDArray[np.int64], NDArray[np.float32], str]:
-    """The answers and scores of what was written, on the scale of the network's, and what computed them: this machine's C compiler
-    or, where it has none, the same in numpy."""
-    compiler = next(filter(shutil.which, COMPILERS), None)
-    if compiler is None:
-        found = run(written.program, images) if written.integers is None else integers.run(written.integers, images)
-        return found.argmax(1), _scores(written, found), "numpy: no C compiler was found"
-    with tempfile.TemporaryDirectory() as folder:
-        best, found = _compiled(written, images, compiler, Path(folder))
-    return best, _scores(written, found), f"the C source, compiled by {compiler}"
+def _folders(layout: str, name: str) -> tuple[str, str]:
+    """Where the source is, and where its example."""
+    return ("src/", f"examples/{name}/") if layout == "arduino" else ("", "")
 
 
-def _scores(written: Written, found: Numbers) -> NDArray[np.float32]:
-    return np.asarray(found if written.integers is None else found * written.integers.scale, np.float32)
+def answers(folder: Path, program: Program, options: Options, images: Images) -> tuple[NDArray[np.uint8], str]:
+    """What was written answers, and what computed that: this machine's C compiler or, where there is none, the same in numpy."""
+    if compiler := next(filter(shutil.which, COMPILERS), None):
+        return compiled(folder, program, options, images, compiler)[0], f"the C source, built with {compiler}"
+    scores = integers.run(quantise(program, options.training), images) if options.int8 else run(program, images)
+    return scores.argmax(1).astype(np.uint8), "the same in numpy, as no C compiler was found"
 
 
-def _compiled(written: Written, images: Images, compiler: str, folder: Path) -> tuple[NDArray[np.int64], Numbers]:
-    """The answers and scores of the compiled source."""
-    library, name = folder / "network.so", written.name
-    command = [compiler, "-std=c99", "-O3", "-shared", "-fPIC", str(written.source / f"{name}.c"), "-o", str(library)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{compiler} does not compile {name}.c:\n{done.stderr}")
-    loaded = ctypes.CDLL(str(library))
-    predict = loaded[f"{name}_predict"]
-    scores: NDArray[Any] = np.zeros((len(images), len(written.program.classes)), "float32" if written.integers is None else "int32")
-    images = np.ascontiguousarray(images)
-    pairs = zip(images, scores, strict=True)
+def compiled(
+    folder: Path, program: Program, options: Options, images: Images, compiler: str
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """The answers and the scores of what was written."""
+    name = identifier(options.name)
+    source = folder / _folders(options.layout, name)[0] / f"{name}.c"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
+        library = Path(build) / "network.so"
+        command = [compiler, "-std=c99", "-O3", "-shared", "-fPIC", str(source), "-o", str(library)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"{compiler} does not compile {source.name}:\n{done.stderr}")
+        predict = ctypes.CDLL(str(library))[f"{name}_predict"]
+    scores = np.zeros((len(images), len(program.classes)), "int32" if options.int8 else "float32")
+    pairs = zip(np.ascontiguousarray(images), scores, strict=True)
     best = [predict(ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(row.ctypes.data)) for image, row in pairs]
-    return np.array(best, np.int64), scores
+    return np.array(best, np.uint8), scores
 
 
-def _vectors(name: str, source: Source, images: Images, scores: Numbers) -> str:
+def _vectors(name: str, source: Source, images: Images, scores: NDArray[Any]) -> str:
     """test_vectors.h."""
     return "\n".join(
         [
