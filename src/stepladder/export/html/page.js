@@ -160,9 +160,12 @@ function droppedPictures() {
 function asPixels(planes) {
   const { height, width } = planes[0];
   const pixels = new ImageData(width, height);
-  for (let place = 0; place < height * width; place++) {
-    const levels = [0, 1, 2].map((color) => planes[color % planes.length].levels[place]);
-    pixels.data.set([...levels, 255], 4 * place);
+  const [red, green, blue] = [0, 1, 2].map((color) => planes[color % planes.length].levels);
+  for (let place = 0, own = 0; place < red.length; place++, own += 4) {
+    pixels.data[own] = red[place];
+    pixels.data[own + 1] = green[place];
+    pixels.data[own + 2] = blue[place];
+    pixels.data[own + 3] = 255;
   }
   return pixels;
 }
@@ -333,7 +336,7 @@ if (placing) {
   canvas.removeAttribute("tabindex");
   canvas.classList.add("picture");
 }
-for (const query of ["(prefers-color-scheme: dark)"]) matchMedia(query).addEventListener("change", ask);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ask);
 new ResizeObserver(ask).observe(byId("layers"));
 clear();
 showCard();

@@ -2,21 +2,23 @@
 
 // Stretched to a size by linear interpolation, over as many pixels as one becomes: no aliasing.
 function resize(plane, height, width) {
-  const across = weights(plane.width, width);
-  const down = weights(plane.height, height);
-  const lines = new Float32Array(plane.height * width);
-  for (let row = 0; row < plane.height; row++) {
-    across.forEach(({ first, shares }, column) => {
-      lines[row * width + column] = shares.reduce((sum, share, k) => sum + share * plane.levels[row * plane.width + first + k], 0);
-    });
-  }
-  const levels = new Float32Array(height * width);
-  down.forEach(({ first, shares }, row) => {
-    for (let column = 0; column < width; column++) {
-      levels[row * width + column] = shares.reduce((sum, share, k) => sum + share * lines[(first + k) * width + column], 0);
+  const lines = stretch(plane.levels, [1, plane.width, plane.height], width);
+  return { height, width, levels: stretch(lines, [width, plane.height, 1], height) };
+}
+
+// One axis of levels made `after` long, of which there are `apart` others in a row, `before` along it, and `times` such blocks.
+function stretch(levels, [apart, before, times], after) {
+  const made = new Float32Array(apart * after * times);
+  weights(before, after).forEach(({ first, shares }, place) => {
+    for (let block = 0; block < times; block++) {
+      for (let other = 0; other < apart; other++) {
+        let sum = 0;
+        for (let k = 0; k < shares.length; k++) sum += shares[k] * levels[(block * before + first + k) * apart + other];
+        made[(block * after + place) * apart + other] = sum;
+      }
     }
   });
-  return { height, width, levels };
+  return made;
 }
 
 // Of each new pixel: the first old one it is made of, and the shares of that one and those after it (a triangle of sum 1).
@@ -92,12 +94,11 @@ function placed(drawing, placing, [, height, width]) {
 // The planes of a picture's pixels (r, g, b, a, of each), on white: one of grey (ITU-R 601 luma) or three of colour.
 function planes({ data, height, width }, channels) {
   const shares = channels === 1 ? [[0.299, 0.587, 0.114]] : [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-  return shares.map((share) => {
+  return shares.map(([red, green, blue]) => {
     const levels = new Float32Array(height * width);
-    for (let place = 0; place < levels.length; place++) {
-      const alpha = data[4 * place + 3] / 255;
-      const level = share.reduce((sum, part, color) => sum + part * data[4 * place + color], 0);
-      levels[place] = level * alpha + 255 * (1 - alpha);
+    for (let place = 0, own = 0; place < levels.length; place++, own += 4) {
+      const level = red * data[own] + green * data[own + 1] + blue * data[own + 2];
+      levels[place] = 255 + ((level - 255) * data[own + 3]) / 255;
     }
     return { height, width, levels };
   });
