@@ -3,16 +3,17 @@
 import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from stepladder.export.html.placing import Placing
-from stepladder.export.program import Floats, Operation, Program
+from stepladder.export.operation import Floats, Operation, Program
+from stepladder.export.options import Reader
 from stepladder.page.html import TEMPLATES
 from stepladder.spec import Shape, UserError
 from stepladder.spec.window import Window
@@ -22,22 +23,13 @@ SCRIPTS = ("network.js", "prepare.js", "page.js")
 DATA = '<script type="application/json" id="data">'
 
 
-class Reader(NamedTuple):
-    """A network on a page: the `name` and `title` of its step, and what else is said of it."""
-
-    name: str
-    title: str
-    program: Program
-    facts: Mapping[str, str]
-
-
 def page(title: str, readers: Sequence[Reader], placing: Placing | None, *, int8: bool = False) -> str:
     """The page on which `readers` answer what is drawn, put as `placing` says, or pictures alone where that is None. With `int8`
     weights are whole numbers of eight bits, with a scale for each channel.
 
     Raises UserError where the networks do not take the same images or know the same classes.
     """
-    _check_alike(readers)
+    check_alike(readers)
     data = {"networks": [_reader(reader, int8) for reader in readers], "placing": placing and placing._asdict()}
     script = '"use strict";\n' + "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     style = (TEMPLATES / "palette.css").read_text(encoding="utf-8") + (HERE / "style.css").read_text(encoding="utf-8")
@@ -62,7 +54,8 @@ def programs(text: str) -> list[Program]:
     ]  # fmt: skip
 
 
-def _check_alike(readers: Sequence[Reader]) -> None:
+def check_alike(readers: Sequence[Reader]) -> None:
+    """Raise UserError where networks cannot be on one page."""
     if not readers:
         raise UserError("a page has no network, expected at least one")
     first = readers[0]
