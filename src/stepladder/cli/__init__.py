@@ -327,7 +327,8 @@ def export(
     lab: "Lab",
     ladder: LadderName,
     step: Annotated[str, typer.Argument(metavar="STEP", help="A step's id.")],
-    to: Annotated[str, typer.Option("--to", metavar="KIND", help="onnx, c or torch.")],
+    to: Annotated[str, typer.Option("--to", metavar="KIND", help="onnx, c, torch, or html: a page that reads what is drawn.")],
+    steps: Annotated[str | None, typer.Option(help="Of html: the ids of all steps on the page, separated by commas.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights and activations of 8 bits.")] = False,
     seed: Annotated[int | None, typer.Option(help="Which run; left out: that of the lowest seed.")] = None,
     layout: Annotated[str, typer.Option(help="Of C: plain, or arduino for a library of Arduino's.")] = "plain",
@@ -344,7 +345,8 @@ def export(
 
     loaded = ladders.load(ladder)
     chosen = loaded if epochs is None else loaded.with_epochs(epochs)
-    written = lab.export(step, to, output, ladder=chosen, int8=int8, seed=seed, layout=layout, force=force)
+    beside = [name for name in dict.fromkeys(map(str.strip, (steps or step).split(","))) if name != step]
+    written = lab.export(step, to, output, ladder=chosen, int8=int8, seed=seed, layout=layout, force=force, beside=beside)
     print(json.dumps(written.card, indent=1) if as_json else exports.sentences(written))
 
 

@@ -11,7 +11,7 @@ from stepladder.export.operation import Program
 from stepladder.export.options import Options
 from stepladder.spec import UserError
 
-NAMES = ("onnx", "c", "torch")
+NAMES = ("onnx", "c", "torch", "html")
 """What `target` knows."""
 
 
@@ -45,4 +45,8 @@ def target(to: str) -> Target:
             from stepladder.export import torch_file
 
             return Target(torch_file.check, torch_file.write, torch_file.answers)
+        case "html":
+            from stepladder.export.html import file
+
+            return Target(file.check, file.write, file.answers)
     raise UserError(f"an export to {to!r} is not known, expected one of {', '.join(NAMES)}")

@@ -1,19 +1,34 @@
 """A recorded run taken out: its program, what it is judged by, and where the export goes."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from stepladder import evidence
 from stepladder.evidence import Arm
 from stepladder.export.card import card
-from stepladder.export.folder import Export, Judged, check_folder, write
-from stepladder.export.options import Options
+from stepladder.export.folder import Export, Judged, check_folder, compared, write
+from stepladder.export.html import file
+from stepladder.export.html.facts import facts
+from stepladder.export.operation import Program
+from stepladder.export.options import Options, Reader
 from stepladder.export.targets import target
 from stepladder.job import Setup
 from stepladder.lab.run import Run
 from stepladder.spec import UserError
 from stepladder.steps import Ladder, Step
+
+
+class Taken(NamedTuple):
+    """A run to be taken out: its step, its program, and its model card but for what the export says of itself."""
+
+    step: Step
+    run: Run
+    program: Program
+    card: dict[str, Any]
 
 
 def export(
@@ -26,26 +41,49 @@ def export(
     seed: int | None,
     layout: str,
     force: bool,
+    beside: Sequence[Step] = (),
 ) -> Export:
     """Write the run of a seed, by default the lowest that finished; raises as `Lab.export` says."""
     target(to)  # what is not known is refused before images are read
-    arm = evidence.load([step], setup)[step.id]
-    run = _run(step, arm, seed)
-    name = ladder.name if ladder else run.record.ladder
+    if beside and to != "html":
+        raise UserError(
+            f"an export to {to} has one step, found {1 + len(beside)} (beside, --steps): only a page (html) has several"
+        )
+    first, *others = [_taken(setup, each, ladder, seed) for each in (step, *beside)]
+    run, name = first.run, first.card["ladder"]
     part = ["holdout"] * bool(setup.reading.holdout) + ["int8"] * int8
-    path = setup.runs / "-".join([name, step.id, to, *part]) if folder is None else Path(folder)
+    path = setup.runs / "-".join([name, step.id, *(each.id for each in beside), to, *part]) if folder is None else Path(folder)
     check_folder(path, force)
-    program = run.program()
     dataset = setup.dataset(step.network.classes)
     what = f"Step {step.id} of ladder {name}, seed {run.seed}: {step.network.parameters:,} parameters, as Stepladder exported it."
-    options = Options(_identifier(f"{name}_{step.id}"), what, int8, dataset.train_images, layout)
+    readers = tuple(Reader(each.step.id, each.step.title, each.program, facts(each.card)) for each in (first, *others))
+    options = Options(_identifier(f"{name}_{step.id}"), what, int8, dataset.train_images, layout, readers)
+    target(to).check(first.program, options)
     judged = Judged(dataset.test_images, dataset.test_labels, run.logits())
-    over_seeds = evidence.estimate([record.history[-1].test_accuracy for record in arm.finished])
+    also = [_answers(each, judged, replace(options, readers=readers[place:][:1])) for place, each in enumerate(others, 1)]
 
     def told(made: dict[str, Any]) -> dict[str, Any]:
-        return card(run.record, name, step.id, step.title, ladder.budget if ladder else None, over_seeds, made)
+        return {**first.card, **made, **({"beside": also} if also else {})}
 
-    return write(to, program, options, path, judged, told, force)
+    return write(to, first.program, options, path, judged, told, force)
+
+
+def _taken(setup: Setup, step: Step, ladder: Ladder | None, seed: int | None) -> Taken:
+    arm = evidence.load([step], setup)[step.id]
+    run = _run(step, arm, seed)
+    name, budget = (ladder.name, ladder.budget) if ladder else (run.record.ladder, None)
+    program = run.program()
+    over_seeds = evidence.estimate([record.history[-1].test_accuracy for record in arm.finished])
+    return Taken(step, run, program, card(run.record, name, step.id, step.title, budget, over_seeds, {}))
+
+
+def _answers(taken: Taken, judged: Judged, options: Options) -> dict[str, Any]:
+    """How many answers of one more network on a page are its record's: on a page of its own."""
+    with TemporaryDirectory() as made:
+        file.write(taken.program, Path(made), options)
+        labels, by = file.answers(Path(made), taken.program, options, judged.images)
+    found = compared(labels, judged._replace(scores=taken.run.logits()), by, options.int8)
+    return {"step": taken.step.id, "seed": taken.run.seed, "answers": found}
 
 
 def _run(step: Step, arm: Arm, seed: int | None) -> Run:

@@ -155,28 +155,25 @@ class Lab:
         seed: int | None = None,
         layout: str = "plain",
         force: bool = False,
+        beside: Sequence[Step | str] = (),
     ) -> Export:
-        """Take a recorded run of a step (or of the id of a step of `ladder`) out, as "onnx", "c" or "torch": write it, its model
-        card and the licence to `folder`, by default one named after ladder, step and `to` beside the runs; and run what was written
-        over all test images.
+        """Take a recorded run of a step (or of the id of a step of `ladder`) out, as "onnx", "c", "torch" or "html": write it, its
+        model card and the licence to `folder`, by default one named after ladder, step and `to` beside the runs; and run what was
+        written over all test images.
 
-        `seed` is by default the lowest that finished. With `int8` weights and activations are of 8 bits; `layout`
-        is of C, "plain" or "arduino". Raises UserError for what
+        `seed` is by default the lowest that finished. With `int8` weights and activations are of 8 bits (of a page the weights
+        alone); `layout` is of C, "plain" or "arduino"; `beside` are other steps on the same page, each with the run of its seed.
+        Raises UserError for what
         cannot be exported, before anything is written; for a folder that exists, unless it holds an export and `force` is given;
         and where an answer differs from the record's, unless by rounding or for 8 bits, of which `Export.equal` tells how many do
         not.
         """
         from stepladder.lab.export import export
 
-        if isinstance(step, str):
-            if ladder is None:
-                raise UserError(f"step is {step!r}, expected a Step, or the ladder that this is the id of a step of (ladder=...)")
-            step = ladder.step(step)
-        if not isinstance(step, Step):
-            raise SpecError(f"found {step!r}, expected a Step or an id")
+        chosen, *others = [_step(each, ladder) for each in (step, *beside)]
         self._look()
-        check_fits(self.setup.dataset(step.network.classes), step.network.input)
-        return export(self.setup, step, to, folder, ladder, int8, seed, layout, force)
+        check_fits(self.setup.dataset(chosen.network.classes), chosen.network.input)
+        return export(self.setup, chosen, to, folder, ladder, int8, seed, layout, force, others)
 
     def images(self) -> Dataset:
         """The images its runs are made on: `train_images` and `test_images`, uint8 (n, channels, height, width), `train_labels`,
@@ -208,6 +205,17 @@ class Lab:
                     f"step {step.id}: the last of its batches of {batch:,} has 1 of {images:,} images, and {layer} "
                     "cannot take statistics of one value a channel: choose another batch size"
                 )
+
+
+def _step(step: Step | str, ladder: Ladder | None) -> Step:
+    """A step, or that of an id; raises SpecError and UserError for what is neither."""
+    if isinstance(step, str):
+        if ladder is None:
+            raise UserError(f"step is {step!r}, expected a Step, or the ladder that this is the id of a step of (ladder=...)")
+        return ladder.step(step)
+    if not isinstance(step, Step):
+        raise SpecError(f"found {step!r}, expected a Step or an id")
+    return step
 
 
 def _modules(jobs: Sequence[Job]) -> list[str]:
