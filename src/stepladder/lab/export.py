@@ -34,6 +34,7 @@ def export(
     name = ladder.name if ladder else run.record.ladder
     part = ["holdout"] * bool(setup.reading.holdout) + ["int8"] * int8
     path = setup.runs / "-".join([name, step.id, to, *part]) if folder is None else Path(folder)
+    path = path if path.name else path.absolute()  # "." has none
     check_folder(path, force)
     program = run.program()
     dataset = setup.dataset(step.network.classes)
