@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -160,6 +160,8 @@ def test_a_folder_that_exists_is_replaced_only_where_it_is_an_export_and_that_is
     (to / "model-card.json").unlink()
     with pytest.raises(UserError, match="to: found a folder that is no export"):
         lab.export(PLAIN, "torch", to, force=True)
+    with chdir(to), pytest.raises(UserError, match="to: found a folder that is no export"):
+        lab.export(PLAIN, "torch", ".")
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: found a file, expected a folder"):
         lab.export(PLAIN, "torch", tmp_path / "file", force=True)

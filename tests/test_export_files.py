@@ -1,7 +1,9 @@
 """What is written for other systems computes what the program does."""
 
+import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +130,14 @@ def test_onnx_without_onnxruntime_is_run_by_its_own_reference(tmp_path: Path, mo
     labels, ran = onnx_file.answers(tmp_path, made, how, images)
     assert ran.startswith("the reference of onnx")
     assert labels.tolist() == run(made, images).argmax(1).tolist()
+
+
+@pytest.mark.parametrize("text", ['a """ b', 'ends in a quote"', "back\\slash \\N{x}", "{braces}"])
+def test_whatever_a_ladder_is_called_the_torch_module_can_be_read(text: str) -> None:
+    source = torch_file.module(exported(JOINED, trained(JOINED)), replace(options(JOINED), what=text))
+    documented = ast.get_docstring(ast.parse(source))
+    assert documented
+    assert documented.startswith(text)
 
 
 def test_what_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

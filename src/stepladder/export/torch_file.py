@@ -116,8 +116,9 @@ def module(program: Program, options: Options) -> str:
     last = len(names) - 1
     forward.append(f"return {_shaped(names[last], shapes[last], (len(program.classes),))}")
     indent = "\n        "
+    what = options.what.replace("\\", "\\\\").replace('"', '\\"')  # within a docstring
     return SOURCE.format(
-        what=options.what, name=options.name, classes=list(program.classes), mean=list(program.mean), std=list(program.std),
+        what=what, name=options.name, classes=list(program.classes), mean=list(program.mean), std=list(program.std),
         kind="".join(part.capitalize() for part in options.name.split("_")), input=", ".join(map(str, program.input)),
         count=len(program.classes), layers=" " * 8 + (indent.join(layers) or "pass"), forward=" " * 8 + indent.join(forward),
     )  # fmt: skip
@@ -192,7 +193,7 @@ def _tensors(program: Program) -> dict[str, Floats]:
 def _shaped(value: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     if shape == expected:
         return value
-    return f"{value}.flatten(1)" if len(expected) == 1 else f"{value}.view(-1, {', '.join(map(str, expected))})"
+    return f"{value}.flatten(1)" if len(expected) == 1 else f"{value}.reshape(-1, {', '.join(map(str, expected))})"
 
 
 def _value(operation: Operation, name: str, inputs: list[str]) -> str:
@@ -208,7 +209,7 @@ def _value(operation: Operation, name: str, inputs: list[str]) -> str:
         case "multiply" | "scale":
             gate = f"{x}.sigmoid()" if operation.kind == "scale" else x
             one = operation.before != operation.shape  # a number a channel
-            return f"{source} * {gate}{f'.view(-1, {operation.shape[0]}, 1, 1)' if one else ''}"
+            return f"{source} * {gate}{f'.reshape(-1, {operation.shape[0]}, 1, 1)' if one else ''}"
         case "concat":
             return f"torch.cat([{source}, {x}], 1)"
         case "affine":

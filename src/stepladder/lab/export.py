@@ -53,6 +53,7 @@ def export(
     run, name = first.run, first.card["ladder"]
     part = ["holdout"] * bool(setup.reading.holdout) + ["int8"] * int8
     path = setup.runs / "-".join([name, step.id, *(each.id for each in beside), to, *part]) if folder is None else Path(folder)
+    path = path if path.name else path.absolute()  # "." has none
     check_folder(path, force)
     dataset = setup.dataset(step.network.classes)
     what = f"Step {step.id} of ladder {name}, seed {run.seed}: {step.network.parameters:,} parameters, as Stepladder exported it."
