@@ -163,10 +163,9 @@ class Lab:
 
         `seed` is by default the lowest that finished. With `int8` weights and activations are of 8 bits (of a page the weights
         alone); `layout` is of C, "plain" or "arduino"; `beside` are other steps on the same page, each with the run of its seed.
-        Raises UserError for what
-        cannot be exported, before anything is written; for a folder that exists, unless it holds an export and `force` is given;
-        and where an answer differs from the record's, unless by rounding or for 8 bits, of which `Export.equal` tells how many do
-        not.
+        Raises UserError for what cannot be exported, before anything is written; for a folder that exists, unless it holds an
+        export and `force` is given; and where an answer differs from the record's, unless by rounding or for 8 bits, of which
+        `Export.equal` tells how many do not.
         """
         from stepladder.lab.export import export
 
