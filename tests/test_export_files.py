@@ -44,7 +44,7 @@ def torch_scores(folder: Path, made: Program, how: Options, images: NDArray[np.u
     code = (
         "import sys, numpy, torch; sys.path.insert(0, '.'); import drawn_net as net; model = net.load();"
         "images = torch.from_numpy(numpy.load('images.npy'));"
-        "assert not any('stepladder' in name for name in sys.modules);"
+        "assert not any(name.split('.')[0] == 'stepladder' for name in sys.modules);"
         "numpy.save('scores.npy', model(net.normalised(images)).detach().numpy())"
     )
     np.save(folder / "images.npy", images)
