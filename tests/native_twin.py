@@ -338,6 +338,18 @@ def assert_agrees(found: Outcome, expected: Outcome, rough: Outcome) -> None:
         assert distance(found.buffers[name], buffer) <= 1e-5 * max(1.0, buffer.double().norm().item()), name
 
 
+def assert_bits_alike(network: Network) -> None:
+    """The gradients of 100 images, whatever the number of threads."""
+    found = []
+    for count in (1, 3):
+        with threads(count):
+            module = native.build(network, 0.0, torch.Generator())
+        prepare(module, 0)
+        x = torch.randn(100, *network.input, generator=torch.Generator().manual_seed(0))
+        found.append(outcome(module, x, torch.ones(100, network.classes)))
+    assert all(torch.equal(gradient, found[1].gradients[name]) for name, gradient in found[0].gradients.items())
+
+
 def _norm(tensors: Mapping[str, Tensor]) -> float:
     """Of all numbers of these tensors together."""
     return hypot(*(tensor.norm().item() for tensor in tensors.values()))

@@ -5,7 +5,6 @@ import warnings
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from stepladder.engine import plain
 from stepladder.networks.module import Lowered
@@ -48,15 +47,9 @@ def _ran(module: nn.Module, lowered: Lowered, training: bool, itself: bool) -> d
         own = copy.deepcopy(module).train(training)
         x = torch.randn(IMAGES, *lowered.network.input, requires_grad=True)
         weights = torch.randn(IMAGES, lowered.network.classes)
-        if itself:
-            logits = own(x)
-        else:
-            chain = plain.build(lowered.network, 0.0, torch.Generator()).train(training)
-            state = dict(own.named_parameters(remove_duplicate=False)) | dict(own.named_buffers(remove_duplicate=False))
-            logits = functional_call(
-                chain, {name: state[its] for name, its in zip(chain.state_dict(), lowered.names, strict=True)}, (x,)
-            )
-        logits = logits.log_softmax(1)  # which changes nothing in what is one already
+        if not itself:
+            plain.lend(own, *lowered, 0.0, torch.Generator())
+        logits = own(x).log_softmax(1)  # which changes nothing in what is one already
         try:
             (logits * weights).sum().backward()
         except RuntimeError:

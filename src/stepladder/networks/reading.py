@@ -117,11 +117,10 @@ def _scores(module: nn.Module, input: Input) -> Any:
         try:
             return module(torch.randn(MANY, *input))
         except Exception:
-            raise SpecError(f"its forward stops at {FEW} images of {_by(input)} ({type(error).__name__}: {error})") from None
-
-
-def _by(sizes: Any) -> str:
-    return " x ".join(map(str, sizes))
+            raise SpecError(
+                f"its forward stops at {FEW} images of {' x '.join(map(str, input))} ({type(error).__name__}: {error}); "
+                "give input=(channels, height, width) where it takes others"
+            ) from None
 
 
 def _rows(module: nn.Module, name: str, input: Input, classes: int) -> tuple[Row, ...]:
@@ -151,8 +150,8 @@ class _Seen(NamedTuple):
 def _seen(make: Callable[[], Any], input: Input) -> _Seen:
     """What the modules that `make` builds compute.
 
-    Raises SpecError where it is not always the same, or cannot be seen. Weights are those of one seed; what else depends on
-    chance shows between two modules.
+    Raises SpecError where it is not always the same, or cannot be seen. Weights are those of two seeds; what else depends on
+    chance shows between two modules of one.
     """
     one, again, other = (built(make, seed) for seed in (0, 0, 1))
     recorded = [_recorded(module, input, seed) for seed, module in enumerate((one, again, other))]
@@ -166,15 +165,15 @@ def _seen(make: Callable[[], Any], input: Input) -> _Seen:
         raise SpecError(f"built twice, it is not the same{where}; expected chance to come from torch's generator alone")
     if calls != others:
         raise SpecError("its layers depend on random numbers, expected the same ones for every seed")
-    others = list(identity.tensors(other))
-    computation = identity.digest([*calls, *weights, *others])  # of two seeds: what is built may set its own
+    drawn = list(identity.tensors(other))
+    computation = identity.digest([*calls, *weights, *drawn])  # of two seeds: what is built may set its own
     try:
         unseen = hidden(built(make, 0), again, *recorded[1])
     except Exception as error:  # of whatever torch makes of the user's own code
         unseen = f"cannot be repeated by its calls ({type(error).__name__}: {error})"
     if unseen:
         raise SpecError(f"its forward {unseen}, {UNTRACED}")
-    return _Seen(computation, weights == others, one, *recorded[0])
+    return _Seen(computation, weights == drawn, one, *recorded[0])
 
 
 def _recorded(module: nn.Module, input: Input, seed: int) -> tuple[Recording, Recording]:
