@@ -1,5 +1,7 @@
 """What 8 bits do to steps, from answers that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from arms import LABELS, arm
@@ -74,6 +76,15 @@ def test_integers_are_judged_by_their_own_answers_and_floats_beside_by_the_same_
     assert effect_of(found).verdict == "undecided"  # three pairs
     gathered = gather(LADDER, {"plain": runs, "dropout": NONE, "tried": NONE}, LABELS)
     assert gathered["plain"].target.verdict == "accurate, not held"  # in the last two epochs
+
+
+def test_a_step_of_fewer_epochs_than_must_hold_is_judged_too() -> None:
+    runs = arm(ROOT, ends(0.9920, 0.9921, 0.9922))
+    longer = replace(LADDER, budget=replace(LADDER.budget, hold=9))
+    assert gather(longer, {**ARMS, "plain": runs}, LABELS)["plain"].target.verdict == "too few epochs to judge"
+    found = quantised(longer, {"plain": runs}, {"plain": answered(runs, (0, 0), (0, 1), (0, 0))}, LABELS)["plain"]
+    assert found.integers
+    assert found.integers.target.verdict == "reached"
 
 
 def test_a_seed_that_diverged_is_in_no_pair_and_reaches_nothing() -> None:
