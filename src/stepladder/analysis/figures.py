@@ -6,9 +6,9 @@ def percent(fraction: float, digits: int = 2) -> str:
     return f"{100 * fraction:.{digits}f} %"
 
 
-def points(difference: float) -> str:
+def points(difference: float, digits: int = 2) -> str:
     """A difference of fractions in percentage points, with its sign: 0.0005 is '+0.05 points'."""
-    return f"{_signed(difference)} points"
+    return f"{_signed(difference, digits)} points"
 
 
 def percents(low: float, high: float, digits: int = 2) -> str:
@@ -16,9 +16,9 @@ def percents(low: float, high: float, digits: int = 2) -> str:
     return f"{100 * low:.{digits}f} to {percent(high, digits)}"
 
 
-def point_range(low: float, high: float) -> str:
+def point_range(low: float, high: float, digits: int = 2) -> str:
     """A range of differences: '-0.01 to +0.11 points'."""
-    return f"{_signed(low)} to {points(high)}"
+    return f"{_signed(low, digits)} to {points(high, digits)}"
 
 
 def size(difference: float) -> str:
@@ -36,10 +36,10 @@ def p_value(p: float) -> str:
     return f"p {p:.3g}" if p >= 0.0001 else "p below 0.0001"
 
 
-def rounded(difference: float) -> float:
+def rounded(difference: float, digits: int = 2) -> float:
     """A difference of fractions in points as it is printed, so that the words fit the figure beside them."""
-    return round(100 * difference, 2)
+    return round(100 * difference, digits)
 
 
-def _signed(difference: float) -> str:
-    return f"{rounded(difference) + 0.0:+.2f}"  # + 0.0: a difference that rounds to nothing is no '-0.00'
+def _signed(difference: float, digits: int = 2) -> str:
+    return f"{rounded(difference, digits) + 0.0:+.{digits}f}"  # + 0.0: a difference that rounds to nothing is no '-0.00'

@@ -238,6 +238,10 @@ def compare(
 def check(
     lab: "Lab",
     ladder: LadderName,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Judge the networks in integers of 8 bits, as export --to c --int8.")
+    ] = False,
+    steps: Annotated[str | None, typer.Option(help="With --int8: only these step ids, separated by commas.")] = None,
     epochs: Epochs = None,
     allow_undecided: Annotated[bool, typer.Option("--allow-undecided", help="Exit with 0 instead of 3.")] = False,
     as_json: Json = False,
@@ -245,14 +249,26 @@ def check(
     """Print budget and verdicts. Exits with 0 where the last step that is kept reaches the target: the steps before it are
     on their way. With 1 where it misses the target, does not hold it, diverged or has not been run, where any step is over
     the budget or changes nothing, or where a record contradicts itself. With 3 where runs or epochs are too few to tell. (2 is
-    a mistake in the call.)"""
-    from stepladder.cli import verdicts
+    a mistake in the call.)
 
+    With --int8 every finished seed's network is quantised and answers all test images, paired with its own answers in floats, and
+    the exit code is that of the same target for the integers after the last epoch: of the last of these --steps that is kept (of
+    the last, where none is). A step that integers cannot express counts as one that misses it."""
+    from stepladder.cli import quantised, verdicts
+
+    if steps is not None and not int8:
+        raise UserError("--steps chooses what --int8 quantises; without it all steps are checked")
     result = lab.result(ladders.load(ladder), epochs=epochs)
     code = _tell(result)
-    found = verdicts.check(result.ladder, result.evidence)
+    if int8:
+        chosen = [name.strip() for name in steps.split(",")] if steps is not None else None
+        found = quantised.check(result.ladder, result.evidence, result.quantised(chosen))
+    else:
+        found = verdicts.check(result.ladder, result.evidence)
     if as_json:
         print(json.dumps(found, indent=1, allow_nan=False))
+    elif int8:
+        quantised.show(found)
     else:
         verdicts.show(result.ladder, found)
     if result.hint:

@@ -42,7 +42,7 @@ def check(ladder: Ladder, gathered: Mapping[str, Evidence]) -> dict[str, Any]:
         "budget": asdict(ladder.budget),
         "outcome": outcome.status,
         "words": _words(ladder, gathered, outcome),
-        "failures": [_failure(ladder, gathered, failure) for failure in outcome.failures],
+        "failures": [why_failed(ladder, gathered, failure) for failure in outcome.failures],
         "steps": [_step(step, gathered[step.id]) for step in ladder.steps],
     }
 
@@ -77,13 +77,13 @@ def _words(ladder: Ladder, gathered: Mapping[str, Evidence], outcome: Outcome) -
     if outcome.status == "reached":
         return f"passed: every step keeps within the budget and changes something; the target is reached by {last}"
     more = f" (about {counted(target.seeds, 'seed')} in all, {cells.PLANNED})" if target.seeds else ""
-    return f"UNDECIDED: {last}, {_mean(gathered[outcome.step])}: {target.verdict}{more}"
+    return f"UNDECIDED: {last}, {mean(gathered[outcome.step])}: {target.verdict}{more}"
 
 
-def _failure(ladder: Ladder, gathered: Mapping[str, Evidence], failure: Failure) -> str:
+def why_failed(ladder: Ladder, gathered: Mapping[str, Evidence], failure: Failure) -> str:
     """Why a ladder fails, in a sentence."""
     step, found = ladder.step(failure.step), gathered[failure.step]
-    last, goal = f"step {step.id}, the last that is kept,", percent(ladder.budget.accuracy)
+    last, goal = f"step {step.id}{place(ladder, step)}", percent(ladder.budget.accuracy)
     match failure.fault:
         case "over budget":
             beyond = [f"{value:,} {name}, the budget allows {limit:,}" for name, value, limit in step.exceeds(ladder.budget)]
@@ -95,10 +95,19 @@ def _failure(ladder: Ladder, gathered: Mapping[str, Evidence], failure: Failure)
         case "diverged":
             return f"{last} has no finished run: {counted(len(found.diverged), 'run')} diverged"
         case "missed":
-            return f"{last} misses the target of {goal}: {_mean(found)}"
+            return f"{last} misses the target of {goal}: {mean(found)}"
         case "accurate, not held":
             share = cells.held(asdict(found.held)) if found.held else ""
-            return f"{last} is accurate, not held: {_mean(found)}, but {share} of the seeds held {goal}"
+            return f"{last} is accurate, not held: {mean(found)}, but {share} of the seeds held {goal}"
+        case "not quantised":
+            return f"{last} is not quantised, so that it reaches nothing in 8 bits"
+
+
+def place(ladder: Ladder, step: Step) -> str:
+    """Of the step that a ladder, or some of its steps, are judged by: ', the last that is kept,'; '' of one that is not kept."""
+    if not step.kept:
+        return ""
+    return ", the last that is kept," if step.id == ladder.last.id else ", the last of these that is kept,"
 
 
 def _step(step: Step, found: Evidence) -> dict[str, Any]:
@@ -117,7 +126,8 @@ def _step(step: Step, found: Evidence) -> dict[str, Any]:
     }
 
 
-def _mean(found: Evidence) -> str:
+def mean(found: Evidence) -> str:
+    """The accuracy of a step; '' where no seed has finished."""
     return _accuracy(asdict(found.test)) if found.test else ""
 
 

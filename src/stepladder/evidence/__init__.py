@@ -11,12 +11,13 @@ from stepladder.evidence.estimates import Best, Estimate, Share, best, estimate,
 from stepladder.evidence.gather import Evidence, between, compare, gather
 from stepladder.evidence.outcome import Failure, Fault, Outcome, Status, outcome
 from stepladder.evidence.paired import ALPHA, MARGIN, McNemar
+from stepladder.evidence.quantised import Answered, LastEpoch, Pair, Quantised, judged, quantised, quantised_outcome
 from stepladder.evidence.runs import Arm, load
 from stepladder.evidence.target import Open, Target, TargetVerdict, target
 
 __all__ = [
-    "ALPHA", "MARGIN", "SUSPECTS", "Arm", "Best", "Cut", "Effect", "EffectReason", "EffectVerdict", "Estimate", "Evidence",
-    "Failure", "Fault", "Late", "McNemar", "Missed", "Open", "Outcome", "Share", "Status", "Target", "TargetVerdict", "adjusted",
-    "best", "between", "compare", "effect", "estimate", "gather", "held", "live", "load", "missed", "outcome", "per_class",
-    "sampling", "share", "target",
+    "ALPHA", "MARGIN", "SUSPECTS", "Answered", "Arm", "Best", "Cut", "Effect", "EffectReason", "EffectVerdict", "Estimate",
+    "Evidence", "Failure", "Fault", "LastEpoch", "Late", "McNemar", "Missed", "Open", "Outcome", "Pair", "Quantised", "Share",
+    "Status", "Target", "TargetVerdict", "adjusted", "best", "between", "compare", "effect", "estimate", "gather", "held",
+    "judged", "live", "load", "missed", "outcome", "per_class", "quantised", "quantised_outcome", "sampling", "share", "target",
 ]  # fmt: skip

@@ -1,14 +1,14 @@
 """What a ladder's runs show: a result that shows itself, gives its figures as rows, draws them, and writes the report."""
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepladder import evidence, records, report
-from stepladder.evidence import Arm, Effect, Evidence, Missed, Target
+from stepladder.evidence import Arm, Effect, Evidence, Missed, Quantised, Target
 from stepladder.job import Setup
 from stepladder.lab.run import Run
 from stepladder.page.table import html_table, text_table
@@ -100,6 +100,24 @@ class Result:
         if effect is None:
             raise no_shared_seed((one, self.arms[step]), (two, self.arms[other]))
         return effect
+
+    def quantised(self, steps: Iterable[str] | None = None, *, progress: bool = True) -> dict[str, Quantised]:
+        """What 8 bits cost each step (or those whose ids `steps` names): the networks of its finished seeds, quantised as an export
+        to C with `int8` is, answer all test images, paired with their own answers in floats; nothing is written.
+
+        A step that integers cannot express has the reason in `refused`. The effects are corrected for one another. With `progress`
+        stderr shows how many networks are done. Raises SpecError for an id that no step has.
+        """
+        from stepladder.lab.quantised import answered
+
+        if steps is not None and (isinstance(steps, str) or not isinstance(steps, Iterable)):
+            raise UserError(f"steps is {steps!r}, expected several ids, as in steps=[{steps!r}]")
+        chosen = [self.ladder.step(name) for name in steps] if steps is not None else list(self.ladder.steps)
+        if not chosen:
+            raise UserError("steps names no step, expected at least one id")
+        dataset = self.setup.images(self.ladder.steps)
+        found = answered(chosen, self.arms, dataset, progress)
+        return evidence.quantised(self.ladder, self.arms, found, dataset.test_labels)
 
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each run, in ladder order and by seed, as `pandas.DataFrame` takes them. Accuracies are fractions after the

@@ -1,8 +1,9 @@
 """A sweep as it goes, in a terminal, in a notebook, and as plain lines elsewhere."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from stepladder.job import Job
 from stepladder.live import notebook, terminal
@@ -21,3 +22,8 @@ def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> N
     for sentence in images:
         print(sentence)
     print(f"{recorded} of {recorded + todo} runs are recorded in {runs}, {todo} to train.", flush=True)
+
+
+def counted(done: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    """Whatever is done, as it comes, while stderr shows how many of a total."""
+    return terminal.counted(done, total, what)

@@ -1,6 +1,7 @@
 """A sweep in a terminal: a bar and a line for each running run on a terminal, a line for each epoch elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -51,3 +52,14 @@ def line(run: Run, epoch: int | None = None) -> str:
         return f"{head}  in its first epoch"
     last = run.history[epoch - 1]
     return f"{head}  train {last.train_accuracy:.2%}  test {last.test_accuracy:.2%}  {last.seconds:.1f} s"
+
+
+def counted(done: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    """Whatever is done, as it comes, while stderr shows how many of a total: a bar on a terminal, a line each elsewhere."""
+    console = Console(stderr=True)
+    columns = (BarColumn(40), MofNCompleteColumn(), TextColumn(what), TimeElapsedColumn(), TextColumn("gone"))
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        for place, found in enumerate(bar.track(done, total), start=1):
+            if not console.is_terminal:
+                console.print(f"{place}/{total} {what}", highlight=False, markup=False)
+            yield found
