@@ -35,7 +35,7 @@ from stepladder import (
     Tanh,
 )  # fmt: skip
 from stepladder.engine import plain
-from stepladder.export.program import Program, program, run, tensors
+from stepladder.inference.program import Program, program, run, tensors
 from stepladder.spec import Layer
 
 MEAN, STD = (0.1, 0.2, 0.3, 0.4), (0.5, 0.4, 0.3, 0.2)

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from stepladder.export.folding import folded
-from stepladder.export.operation import IMAGE, Floats, Operation, Program
-from stepladder.export.reference import run
-from stepladder.records import Array
+from stepladder.inference.folding import folded
+from stepladder.inference.operation import IMAGE, Array, Floats, Operation, Program
+from stepladder.inference.reference import run
 from stepladder.spec import Join, Layer, Network, Shape, UserError
 from stepladder.spec.layers import (
     ELU,

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stepladder.export.c.arena import arena
-from stepladder.export.c.quantise import scored
-from stepladder.export.c.steps import Step, steps, unfused
-from stepladder.export.operation import Program
+from stepladder.inference.arena import arena
+from stepladder.inference.operation import Program
+from stepladder.inference.steps import Step, scored, steps, unfused
 
 
 class Figures(NamedTuple):

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.export.operation import IMAGE, Floats, Operation, arrays
+from stepladder.inference.operation import IMAGE, Floats, Operation, arrays
 
 Doubles = NDArray[np.float64]
 
