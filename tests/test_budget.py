@@ -180,7 +180,7 @@ def test_the_report_and_check_tell_it(folder: Path, small_mnist: Path) -> None:
         assert SENTENCE in text
         assert f"{'Over' if over else 'Within'} the budget (" in text
         assert f"5,070 of {ram:,} bytes of RAM)" in text
-        assert "<b>5,070</b> bytes of RAM" in (folder / "report" / "report.html").read_text()
+        assert "5,070 bytes of RAM, 470 of flash on a micro-controller" in (folder / "report" / "report.html").read_text()
     assert overview.target(plain).reason == "5,070 bytes of RAM"
     assert "Next: a step within the budget, as this one has 5,070 of 5,000 bytes of RAM." in text
     (folder / "small.py").write_text(FILE.replace("ram=None", "ram=5_000").replace("[plain, group]", "[plain]"))
