@@ -19,7 +19,7 @@ import stepladder as sl
 from stepladder import BatchNorm, Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
 from stepladder.export import torch_file
 from stepladder.export.folder import Judged, compared
-from stepladder.export.program import run
+from stepladder.inference.program import run
 from stepladder.lab import Lab
 from stepladder.records import RecordError
 from stepladder.spec import SpecError, UserError

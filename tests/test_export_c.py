@@ -46,13 +46,14 @@ from stepladder import (
     Tanh,
     UserError,
 )  # fmt: skip
-from stepladder.export.c import arena, integers, steps
-from stepladder.export.c.figures import figures
+from stepladder.export.c import integers
 from stepladder.export.c.quantise import quantise
 from stepladder.export.c.text import identifier, number, string
 from stepladder.export.c.write import answers, check, compiled, write
 from stepladder.export.options import Options
-from stepladder.export.program import Program, run
+from stepladder.inference import arena, steps
+from stepladder.inference.figures import figures
+from stepladder.inference.program import Program, run
 from stepladder.ladders import mnist, mnist_8k
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")

@@ -16,7 +16,7 @@ from test_export_program import ACTIVATIONS, OTHERS, exported, trained
 from stepladder import AvgPool, Concat, Conv, Excite, Flatten, GlobalAvgPool, Linear, MaxPool, Network, Residual
 from stepladder.export import onnx_file, torch_file
 from stepladder.export.options import Options
-from stepladder.export.program import Program, run
+from stepladder.inference.program import Program, run
 from stepladder.spec import Layer, UserError
 
 pytest.importorskip("onnx")

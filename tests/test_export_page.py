@@ -54,7 +54,7 @@ from stepladder import (
 from stepladder.engine import plain
 from stepladder.export.html import Placing, page, placing, programs
 from stepladder.export.options import Reader
-from stepladder.export.program import Program, program, run
+from stepladder.inference.program import Program, program, run
 from stepladder.spec import Layer
 
 MNIST = data.load()

@@ -35,7 +35,7 @@ from stepladder import (
     Tanh,
 )  # fmt: skip
 from stepladder.engine import plain
-from stepladder.export.program import Program, program, run, tensors
+from stepladder.inference.program import Program, program, run, tensors
 from stepladder.spec import Layer
 
 MEAN, STD = (0.1, 0.2, 0.3, 0.4), (0.5, 0.4, 0.3, 0.2)
@@ -137,3 +137,7 @@ def test_a_join_names_its_source_first() -> None:
 
 def test_a_network_without_operations_gives_the_normalised_levels() -> None:
     assert kinds(check(Network([Flatten()], input=(1, 2, 5)))) == [("affine", None)]
+
+
+def test_a_branch_back_to_the_image_gives_the_normalised_levels() -> None:
+    assert kinds(check(Network([Conv(3, padding=1), Branch(1), Flatten()], input=(1, 2, 5)))) == [("affine", None)]

@@ -172,7 +172,7 @@ def test_a_layer_kind_is_known_in_four_places_and_where_networks_come_in_and_go_
                 inside = path.relative_to(SOURCE)
                 named[kind].add((inside.parent if inside.parent.name == "layers" else inside).as_posix())
     places = {"__init__.py", "engine/kernels.py", "engine/plain.py", "spec/layers"}
-    reading = {"export/program.py", "networks/operations.py", "networks/graph.py", "networks/lowering.py", "networks/compare.py"}
+    reading = {"inference/program.py", "networks/operations.py", "networks/graph.py", "networks/lowering.py", "networks/compare.py"}
     assert {kind: found - reading for kind, found in named.items()} == dict.fromkeys(named, places)
 
 

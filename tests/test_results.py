@@ -9,7 +9,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from stepladder import ladders, report
+from stepladder import ladders, networks, report
 from stepladder.analysis import cells
 from stepladder.evidence import TargetVerdict, estimate, held, target
 from stepladder.page.html import html
@@ -27,7 +27,25 @@ def test_a_published_report_is_what_the_present_code_writes(name: str) -> None:
     assert markdown(found, ladder) == (ROOT / "results" / f"{name}.md").read_text()
     images = np.zeros((found["images"], *found["data"]["input"]), np.uint8)
     with patch("stepladder.page.views.charts", return_value=None):
-        assert f"<h1>{name}</h1>" in html(found, ladder, images)
+        page = html(found, ladder, images)
+    assert f"<h1>{name}</h1>" in page
+    assert page.count("on a micro-controller, in 8-bit integers") == len(ladder.steps)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_its_steps_take_on_a_micro_controller_is_what_the_present_code_plans(name: str) -> None:
+    planned = [networks.planned(step.network)._asdict() for step in ladders.load(name).steps]
+    assert [step["device"] for step in FOUND[name]["steps"]] == planned
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_report_of_before_these_figures_were_told_is_written_without_them(name: str) -> None:
+    steps = [{key: value for key, value in step.items() if key != "device"} for step in FOUND[name]["steps"]]
+    found, ladder = FOUND[name] | {"steps": steps}, ladders.load(name)
+    assert "micro-controller" not in markdown(found, ladder)
+    with patch("stepladder.page.views.charts", return_value=None):
+        page = html(found, ladder, np.zeros((found["images"], *found["data"]["input"]), np.uint8))
+    assert "micro-controller" not in page
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,7 +2,8 @@
 
 report.json, schema 2. Accuracies, differences and shares are fractions, intervals are 95 %; what is not known is null.
 
-- `schema`, `ladder` (its name), `budget` {`parameters`, `epochs`, `accuracy`, `hold`, `held`}
+- `schema`, `ladder` (its name), `budget` {`parameters`, `epochs`, `accuracy`, `hold`, `held`}, and of
+  `macs`, `ram`, `flash` what it limits
 - `made`: the day of the newest record (null without records), so the same records give the same report
 - `data` {`kind` (of the source), `path` (as given, null for the embedded MNIST), `train` (images), `input` (channels, height,
   width), `classes` (their names, in the order of the labels)}
@@ -15,6 +16,8 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
     - `id`, `title`, `parent` (an id, null for the root), `target`, `note`, `kept` (false: tried, and not gone on with)
     - `change` {`concept`, `old`, `new`}, the values as data; null for the root
     - `parameters`, `macs` (multiply-accumulates for one image), `epochs` (of the recipe), `layers` (as `stepladder show --json`)
+    - `device` {`macs`, `ram`, `flash`}: what it takes on a micro-controller, in integers of 8 bits (`Budget` says of what);
+      null where it cannot be written so
     - `module`: only of a step whose network is a torch module, a sentence: what trains it, and why
     - `n`: how many seeds have finished; `seeds`: which; `diverged`: the seeds whose loss was no longer finite
     - `test_accuracy`, `train_accuracy` {`mean`, `sd`, `low`, `high`, `worst`}: last epoch, over the finished seeds; `sd` is
@@ -26,7 +29,7 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
     - `target_verdict`: reached; accurate, not held; missed; undecided; one run: too few to judge; too few epochs to judge;
       over budget; diverged; not run. `target_seeds`: about how many seeds in all would do, null where it is decided or no
       number can be told; `target_open`: what leaves it undecided, else null; `over_budget`: a list of what the step has too
-      much of, parameters or epochs
+      much of: parameters, epochs, macs, ram, flash
     - `effect`: test accuracy minus the parent's at the last epoch, paired over `n` shared seeds
       {`verdict` (helps, hurts, no difference, dead, undecided, one pair: too few to judge), `reason` (why, in a few words),
       `mean`, `sd`, `low`, `high`, `n`, `low90`, `high90` (the 90 % interval on which the equivalence test rests),
@@ -66,6 +69,7 @@ from stepladder.job import Setup
 from stepladder.page.markdown import markdown
 from stepladder.records import Record
 from stepladder.spec import to_data
+from stepladder.spec.budget import asked
 from stepladder.steps import Ladder, Step
 
 SCHEMA = 2
@@ -98,7 +102,7 @@ def build(
     return {
         "schema": SCHEMA,
         "ladder": ladder.name,
-        "budget": asdict(ladder.budget),
+        "budget": asked(ladder.budget),
         "made": max((record.environment["date"][:10] for record in every if "date" in record.environment), default=None),
         "engine": setup.engine,
         "device": setup.device,
@@ -184,6 +188,7 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "kept": step.kept,
         "epochs": step.recipe.epochs,
         **anatomy.to_data(networks.rows(step.network)),
+        "device": device._asdict() if (device := networks.device(step.network)) else None,
         "n": len(found.seeds),
         "seeds": list(found.seeds),
         "diverged": list(found.diverged),

@@ -165,7 +165,8 @@ def target(step: Step, evidence: Evidence, budget: Budget) -> str:
     found, share, goal = evidence.target, evidence.held, percent(budget.accuracy)
     if found.verdict == "too few epochs to judge":
         return f"Runs of {counted(evidence.epochs, 'epoch')} cannot hold {goal} for {budget.hold}: {found.verdict}."
-    where = f"{'Over' if found.over else 'Within'} the budget ({', '.join(_costs(step, budget))}),"
+    costs = [f"{cost.value:,} of {cost.limit:,} {cost.unit}" for cost in step.costs(budget)]
+    where = f"{'Over' if found.over else 'Within'} the budget ({', '.join(costs)}),"
     if not share or evidence.lowest is None:
         return f"{where} it has no finished run: {found.verdict}." if found.over else ""
     who = "it" if share.n == 1 else f"{share.count if share.count else 'none'} of {share.n} seeds"
@@ -175,12 +176,6 @@ def target(step: Step, evidence: Evidence, budget: Budget) -> str:
     bound = least(asdict(share)) if share.n > 1 else ""
     shown = f"{bound.replace(',', ', so')} do" if bound else ""
     return f"{where} {who} {holds} {late}{shown}; {_reached(found, share, budget)}."
-
-
-def _costs(step: Step, budget: Budget) -> list[str]:
-    """Each cost against its limit: '10,500 of 10,000 parameters'."""
-    costs = [("parameters", step.network.parameters, budget.parameters), ("epochs", step.recipe.epochs, budget.epochs)]
-    return [f"{value:,} of {limit:,} {name}" for name, value, limit in costs]
 
 
 def _reached(found: Target, share: Share, budget: Budget) -> str:

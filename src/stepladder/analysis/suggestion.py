@@ -45,7 +45,7 @@ def _repairs(step: Step, budget: Budget, evidence: Evidence) -> Iterator[str]:
     effect, parent = evidence.effect, step.parent
     if effect and effect.verdict == "dead":
         yield "put the change right or take it out, as 0 weights differ"
-    if beyond := [f"{value:,} of {limit:,} {name}" for name, value, limit in step.exceeds(budget)]:
+    if beyond := [f"{cost.value:,} of {cost.limit:,} {cost.unit}" for cost in step.exceeds(budget)]:
         yield f"a step within the budget, as this one has {' and '.join(beyond)}"
     if evidence.target.verdict == "too few epochs to judge":
         yield f"at least {budget.hold} epochs, as {step.recipe.epochs} cannot show whether the target holds"

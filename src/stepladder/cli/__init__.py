@@ -6,7 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from io import TextIOWrapper
@@ -18,6 +18,7 @@ import typer
 from stepladder import __version__, ladders
 from stepladder.cli import tables
 from stepladder.spec import UserError
+from stepladder.spec.budget import asked
 from stepladder.steps import Ladder, Step
 
 if TYPE_CHECKING:
@@ -435,16 +436,18 @@ def _tell(result: "Result") -> int:
 
 def _step_data(step: Step) -> dict[str, object]:
     from stepladder.anatomy import to_data
-    from stepladder.networks import rows
+    from stepladder.networks import device, rows
 
+    takes = device(step.network)
     return {
         "step": step.id,
         "title": step.title,
         "parent": step.parent.id if step.parent else None,
         "kept": step.kept,
         **to_data(rows(step.network)),
+        "device": takes._asdict() if takes else None,
     }
 
 
 def _ladder_data(ladder: Ladder) -> dict[str, object]:
-    return {"ladder": ladder.name, "steps": [step.id for step in ladder.steps], "budget": asdict(ladder.budget)}
+    return {"ladder": ladder.name, "steps": [step.id for step in ladder.steps], "budget": asked(ladder.budget)}

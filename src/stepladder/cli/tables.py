@@ -9,6 +9,7 @@ from rich.table import Table
 
 from stepladder import networks
 from stepladder.anatomy import Jump, Row, Size
+from stepladder.spec.budget import asked, device_limits
 from stepladder.steps import Ladder, Step
 
 VERDICTS = ("target", "against its parent")
@@ -16,8 +17,12 @@ VERDICTS = ("target", "against its parent")
 
 
 def layers(step: Step) -> None:
-    """Print one step's layer table."""
+    """Print one step's layer table, and what it takes on a micro-controller where that can be told."""
+    from stepladder.page import words  # scipy: not for `--help`
+
     rows(f"{step.id}: {step.title}", networks.rows(step.network))
+    if device := networks.device(step.network):
+        print(f"{words.device(device._asdict())}.")
     if told := networks.told(step.network, "native"):
         print(told)
 
@@ -42,6 +47,7 @@ def steps(ladder: Ladder) -> None:
     """Print a ladder's steps."""
     budget = ladder.budget
     title = f"{ladder.name}: {budget.accuracy:.2%} within {budget.parameters:,} parameters and {budget.epochs} epochs"
+    title += device_limits(asked(budget))
     table = new(title, ("step", "after", "title", "changes", "parameters", "epochs"), left=4)
     for step in ladder.steps:
         parent, concept = (step.parent.id, step.change.concept) if step.parent and step.change else ("", "")

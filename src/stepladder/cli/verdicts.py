@@ -9,6 +9,7 @@ from stepladder.analysis import cells, counted, percent, percents, points
 from stepladder.analysis.sentences import against
 from stepladder.cli import tables
 from stepladder.evidence import Arm, Effect, Evidence, Failure, Outcome
+from stepladder.spec.budget import asked, device_limits
 from stepladder.steps import Ladder, Step
 
 EXITS = {"reached": 0, "failed": 1, "undecided": 3}
@@ -39,7 +40,7 @@ def check(ladder: Ladder, gathered: Mapping[str, Evidence]) -> dict[str, Any]:
     outcome = evidence.outcome(ladder, gathered)
     return {
         "ladder": ladder.name,
-        "budget": asdict(ladder.budget),
+        "budget": asked(ladder.budget),
         "outcome": outcome.status,
         "words": _words(ladder, gathered, outcome),
         "failures": [why_failed(ladder, gathered, failure) for failure in outcome.failures],
@@ -52,7 +53,7 @@ def show(ladder: Ladder, found: dict[str, Any]) -> None:
     budget = ladder.budget
     title = (
         f"{ladder.name}: {budget.accuracy:.2%} held in the last {counted(budget.hold, 'epoch')} by {budget.held:.0%} of the seeds, "
-        f"at most {budget.parameters:,} parameters and {budget.epochs} epochs"
+        f"at most {budget.parameters:,} parameters and {budget.epochs} epochs{device_limits(asked(budget))}"
     )
     table = tables.new(title, ("step", "target", "against its parent", "seeds", "test", "held", "parameters", "epochs"), left=3)
     for step in found["steps"]:
@@ -86,7 +87,7 @@ def why_failed(ladder: Ladder, gathered: Mapping[str, Evidence], failure: Failur
     last, goal = f"step {step.id}{place(ladder, step)}", percent(ladder.budget.accuracy)
     match failure.fault:
         case "over budget":
-            beyond = [f"{value:,} {name}, the budget allows {limit:,}" for name, value, limit in step.exceeds(ladder.budget)]
+            beyond = [f"{cost.value:,} {cost.unit}, the budget allows {cost.limit:,}" for cost in step.exceeds(ladder.budget)]
             return f"step {step.id} is over budget: it has {', and '.join(beyond)}"
         case "dead":
             return f"step {step.id} is dead, it changes nothing: its weights are those of {step.parent.id if step.parent else ''}"

@@ -26,7 +26,7 @@ MOST = 1000
 class Target:
     """The verdict, the first that applies:
 
-    - not run: there is no record; over budget: of the parameters or epochs, `over` names which
+    - not run: there is no record; over budget: `over` names of what (parameters, epochs, macs, ram, flash)
     - too few epochs to judge: fewer than must hold; diverged: of the runs none finished
     - one run: too few to judge: only one has finished
     - missed: the 95 % interval of the mean lies below the target
@@ -48,7 +48,7 @@ class Target:
 def target(step: Step, budget: Budget, test: Estimate | None, held: Share | None, images: int) -> Target:
     """The verdict on the last epochs `test` of the finished seeds and the share of all seeds that `held` (None without a
     record); `images` is the size of the test set."""
-    over = tuple(name for name, _, _ in step.exceeds(budget))
+    over = tuple(cost.name for cost in step.exceeds(budget))
     if not held:
         return Target("not run", over=over)
     if over:

@@ -1,1 +1,1 @@
-"""A recorded run taken out of Stepladder: its network as a program for inference, and what other systems make of that."""
+"""A recorded run taken out of Stepladder: what other systems make of its program for inference (stepladder.inference)."""

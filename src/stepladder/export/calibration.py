@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.export.operation import IMAGE, Floats, Program
-from stepladder.export.reference import normalised, values
+from stepladder.inference.operation import IMAGE, Floats, Program
+from stepladder.inference.reference import normalised, values
 
 IMAGES = 1_000
 """So many training images, the first, show how large an activation gets."""

@@ -9,6 +9,7 @@ from typing import Any
 from stepladder.evidence import Estimate
 from stepladder.records import Record
 from stepladder.spec import Budget, to_data
+from stepladder.spec.budget import device_limits
 
 FILES = ("model-card.json", "MODEL_CARD.md", "LICENSE")
 
@@ -112,7 +113,7 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 def _budget(budget: Mapping[str, Any]) -> str:
     return (
-        f"{budget['parameters']:,} parameters, {budget['epochs']} epochs; target {budget['accuracy']:.2%} "
+        f"{budget['parameters']:,} parameters, {budget['epochs']} epochs{device_limits(budget)}; target {budget['accuracy']:.2%} "
         f"in the last {budget['hold']} epochs"
     )
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.export import card
-from stepladder.export.operation import Program
 from stepladder.export.options import Options
 from stepladder.export.targets import target
+from stepladder.inference.operation import Program
 from stepladder.spec import UserError
 
 CLOSE = 1e-3

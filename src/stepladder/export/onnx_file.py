@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.export.calibration import Range, ranges, scaled
-from stepladder.export.operation import IMAGE, Floats, Operation, Program, arrays, taken
 from stepladder.export.options import Options
+from stepladder.inference.operation import IMAGE, Floats, Operation, Program, arrays, taken
 from stepladder.spec import Shape, UserError
 
 OPSET, IR = 17, 8

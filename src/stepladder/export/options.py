@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.export.operation import Program
+from stepladder.inference.operation import Program
 
 
 class Reader(NamedTuple):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.export.operation import Program
 from stepladder.export.options import Options
+from stepladder.inference.operation import Program
 from stepladder.spec import UserError
 
 NAMES = ("onnx", "c", "torch", "html")
@@ -36,7 +36,7 @@ def target(to: str) -> Target:
             return Target(onnx_file.check, onnx_file.write, onnx_file.answers)
         case "c":
             from stepladder.export.c import write
-            from stepladder.export.c.figures import figures
+            from stepladder.inference.figures import figures
 
             return Target(
                 write.check, write.write, write.answers, lambda program, options: figures(program, options.int8)._asdict()

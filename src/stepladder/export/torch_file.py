@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from stepladder.export.operation import IMAGE, Floats, Operation, Program, taken
 from stepladder.export.options import Options
+from stepladder.inference.operation import IMAGE, Floats, Operation, Program, taken
 from stepladder.spec import Shape, UserError
 from stepladder.spec.window import Window
 

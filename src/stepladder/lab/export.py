@@ -13,9 +13,9 @@ from stepladder.export.card import card
 from stepladder.export.folder import Export, Judged, check_folder, compared, write
 from stepladder.export.html import file
 from stepladder.export.html.facts import facts
-from stepladder.export.operation import Program
 from stepladder.export.options import Options, Reader
 from stepladder.export.targets import target
+from stepladder.inference.operation import Program
 from stepladder.job import Setup
 from stepladder.lab.run import Run
 from stepladder.spec import UserError

@@ -15,7 +15,7 @@ from stepladder.spec import Network, SpecError, UserError, from_data
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from stepladder.export.program import Program
+    from stepladder.inference.program import Program
 
 BATCH = 1_000
 """So many images are answered at a time."""
@@ -79,7 +79,7 @@ class Run:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        from stepladder.export.program import program, tensors
+        from stepladder.inference.program import program, tensors
 
         if missing := records.lacks(self.record):
             raise RecordError(f"{self.folder / 'run.json'}: a record of schema 1, which lacks {', '.join(missing)}")

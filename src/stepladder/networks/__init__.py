@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 from stepladder.anatomy import Row, anatomy
 from stepladder.engine import refusal
-from stepladder.networks.module import Lowered, Module
+from stepladder.networks.device import Device, device, macs, planned
+from stepladder.networks.module import Lowered, Module, layers
 from stepladder.spec import Network
 
-__all__ = ["Lowered", "Module", "Trainer", "layers", "read", "rows", "told", "trainer"]
+__all__ = [
+    "Device", "Lowered", "Module", "Trainer", "device", "layers", "macs", "planned", "read", "rows", "told", "trainer",
+]  # fmt: skip
 
 
 def read(make: Callable[[], Any], input: tuple[int, int, int] = (1, 28, 28), *, cache: bool = True) -> Module:
@@ -30,13 +33,6 @@ def read(make: Callable[[], Any], input: tuple[int, int, int] = (1, 28, 28), *, 
 def rows(network: Network | Module) -> list[Row]:
     """The layer table."""
     return anatomy(network) if isinstance(network, Network) else list(network.rows)
-
-
-def layers(network: Network | Module) -> Network | None:
-    """The network in the layer language, where it can be written in that."""
-    if isinstance(network, Network):
-        return network
-    return network.lowered.network if network.lowered else None
 
 
 class Trainer(NamedTuple):

@@ -24,7 +24,7 @@ class Module:
     `input` is (channels, height, width). Calling `make` builds it anew. `rows` are its layer table; where it is not `lowered` to
     layers, `reason` says what kept it from that. `trained` are the names of the parameters that get a gradient. What is not
     `cached` has a `computation` of its own: no recorded run is ever taken for one of it. Where it is `alike`, every seed begins
-    with the same weights.
+    with the same weights. What cannot be traced says why in `untraced`; its layer table is one row.
     """
 
     computation: str
@@ -39,6 +39,7 @@ class Module:
     trained: frozenset[str] = field(compare=False, repr=False)
     cached: bool = field(compare=False, default=True)
     alike: bool = field(compare=False, default=False)
+    untraced: str = field(compare=False, default="")
 
     @property
     def point_norm(self) -> Layer | None:
@@ -59,3 +60,10 @@ class Module:
         import cloudpickle
 
         self.__dict__.update(state | {"make": cloudpickle.loads(state["make"])})
+
+
+def layers(network: Network | Module) -> Network | None:
+    """The network in the layer language, where it can be written in that."""
+    if isinstance(network, Network):
+        return network
+    return network.lowered.network if network.lowered else None

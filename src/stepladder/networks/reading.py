@@ -45,7 +45,7 @@ def read(make: Callable[[], Any], input: Input, *, cache: bool = True) -> Module
         parameters = sum(parameter.numel() for parameter in module.parameters())
         if parameters > MOST_PARAMETERS:
             raise SpecError(f"it has {parameters:,} parameters, expected at most {MOST_PARAMETERS:,}")
-        rows = _rows(module, name, input, classes)
+        rows, untraced = _rows(module, name, input, classes)
         if cache:
             seen = _seen(make, input)
             computation, alike, (lowered, reason) = seen.computation, seen.alike, _lowered(seen)
@@ -54,7 +54,7 @@ def read(make: Callable[[], Any], input: Input, *, cache: bool = True) -> Module
             lowered, reason = None, "it is not cached (cache=False): it was not read"
     except SpecError as error:
         raise SpecError(f"network {name or make!r}: {error}") from None
-    return Module(computation, input, classes, make, name, parameters, rows, lowered, reason, trained, cache, alike)
+    return Module(computation, input, classes, make, name, parameters, rows, lowered, reason, trained, cache, alike, untraced)
 
 
 def built(make: Callable[[], Any], seed: int) -> nn.Module:
@@ -123,13 +123,13 @@ def _scores(module: nn.Module, input: Input) -> Any:
             ) from None
 
 
-def _rows(module: nn.Module, name: str, input: Input, classes: int) -> tuple[Row, ...]:
-    """The layer table; one row of all where it cannot be traced."""
+def _rows(module: nn.Module, name: str, input: Input, classes: int) -> tuple[tuple[Row, ...], str]:
+    """The layer table; one row of all where it cannot be traced, and why not."""
     try:
-        return tuple(trace(module, input))
+        return tuple(trace(module, input)), ""
     except TraceError as error:
         count = sum(parameter.numel() for parameter in module.parameters())
-        return (Row(f"{name}, not traced: {error}", input, (classes,), None, None, None, count, 0, 1, 1, 1, 1),)
+        return (Row(f"{name}, not traced: {error}", input, (classes,), None, None, None, count, 0, 1, 1, 1, 1),), str(error)
 
 
 def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:

@@ -99,7 +99,8 @@ def _result(data: dict[str, Any], step: Step) -> str:
         texts.append(f"{points(effect['mean'])}{interval} against {data['parent']}: {verdict}")
     change = f"Changed: {words.brief(step.change)}. " if step.change else ""
     module = f" {_written(data['module'])}" if "module" in data else ""
-    return f"{change}{'; '.join(texts)}.{module}"
+    device = f" {words.device(data['device'])}." if data.get("device") else ""
+    return f"{change}{'; '.join(texts)}.{device}{module}"
 
 
 def _written(text: str) -> str:

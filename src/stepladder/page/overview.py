@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from stepladder.analysis import cells, counted
 from stepladder.evidence import MARGIN
+from stepladder.spec.budget import COSTS, DEVICE
 
 TICKS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Distances between the ticks of a scale, of which the smallest is taken that gives no more than MOST of them."""
@@ -98,10 +99,16 @@ def target(step: dict[str, Any]) -> Verdict:
     kind, sign = TARGETS[verdict]
     reason = f"held by {cells.held(step['held'])}" if verdict in ("reached", "accurate, not held", "missed", "undecided") else ""
     if verdict == "over budget":
-        reason = ", ".join(f"{step[name]:,} {name}" for name in step["over_budget"])
+        reason = ", ".join(f"{_cost(step, name):,} {COSTS[name]}" for name in step["over_budget"])
     elif step["target_seeds"]:
         reason = f"≈ {counted(step['target_seeds'], 'seed')} in all"
     return Verdict(kind, sign, verdict, reason)
+
+
+def _cost(step: dict[str, Any], name: str) -> int:
+    """What a step has of something that a budget limits."""
+    found: int = (step.get("device") or step)[name] if name in DEVICE else step[name]
+    return found
 
 
 def effect(step: dict[str, Any]) -> Verdict | None:

@@ -1,6 +1,6 @@
 """Spec values and a report's figures as short texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
@@ -10,6 +10,7 @@ from stepladder import networks
 from stepladder.analysis import cells, counted, p_value, percent, point_range, size
 from stepladder.networks import Module
 from stepladder.spec import Affine, Network, StepLR, UserError
+from stepladder.spec.budget import COSTS, device_limits
 from stepladder.steps import Change
 
 
@@ -110,6 +111,15 @@ def budget(found: dict[str, Any]) -> str:
     return (
         f"{percent(found['accuracy'])} on the test set, held in {late} by {percent(found['held'], 0)} of the seeds, "
         f"with at most {counted(found['parameters'], 'parameter')}, within {counted(found['epochs'], 'epoch')}"
+        f"{device_limits(found)}"
+    )
+
+
+def device(found: Mapping[str, int]) -> str:
+    """What a network takes on a micro-controller in one sentence, without its full stop."""
+    return (
+        f"On a micro-controller, in 8-bit integers: {found['ram']:,} {COSTS['ram']}, {found['flash']:,} {COSTS['flash']} "
+        f"beside the code, {found['macs']:,} {COSTS['macs']}"
     )
 
 

@@ -64,11 +64,12 @@ class Ladder:
         return [step for step in self.steps if step.kept][-1]
 
     def violations(self) -> list[str]:
-        """One sentence for each step and limit of the budget that it breaks, known before anything is trained."""
+        """One sentence for each step and limit of the budget that it breaks, known before anything is trained. Raises UserError
+        where it cannot be known (`Step.costs`)."""
         return [
-            f"step {step.id} has {value:,} {what}, the budget allows {limit:,}"
+            f"step {step.id} has {cost.value:,} {cost.unit}, the budget allows {cost.limit:,}"
             for step in self.steps
-            for what, value, limit in step.exceeds(self.budget)
+            for cost in step.exceeds(self.budget)
         ]
 
     def with_epochs(self, epochs: int) -> "Ladder":

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from stepladder.networks import Module, layers, read
-from stepladder.spec import Budget, Network, Recipe, SpecError, shown
+from stepladder.networks import Module, layers, macs, planned, read
+from stepladder.spec import Budget, Network, Recipe, SpecError, UserError, shown
+from stepladder.spec.budget import COSTS, DEVICE
 from stepladder.spec.check import one_of, text
 
 CONCEPTS = ("network", *(concept.name for concept in fields(Recipe)))
@@ -30,6 +31,19 @@ class Change(NamedTuple):
     concept: str
     old: Any
     new: Any
+
+
+class Cost(NamedTuple):
+    """What a step has of something that a budget limits."""
+
+    name: str
+    value: int
+    limit: int
+
+    @property
+    def unit(self) -> str:
+        """What it is counted in, for people."""
+        return COSTS[self.name]
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -185,10 +199,27 @@ class Step:
         """The title, and that the step is not kept where it is not."""
         return self.title if self.kept else f"{self.title} (not kept)"
 
-    def exceeds(self, budget: Budget) -> list[tuple[str, int, int]]:
-        """What it has more of than a budget allows: the name, how many, and how many it may have."""
-        costs = [("parameters", self.network.parameters, budget.parameters), ("epochs", self.recipe.epochs, budget.epochs)]
-        return [(name, value, limit) for name, value, limit in costs if value > limit]
+    def costs(self, budget: Budget) -> list[Cost]:
+        """What it has of all that a budget limits. Raises UserError where it limits what cannot be told of the network."""
+        found = [
+            Cost("parameters", self.network.parameters, budget.parameters),
+            Cost("epochs", self.recipe.epochs, budget.epochs),
+        ]
+        for name in DEVICE:
+            limit = getattr(budget, name)
+            if limit is None:
+                continue
+            try:
+                value = macs(self.network) if name == "macs" else getattr(planned(self.network), name)
+            except UserError as error:
+                told = f"the budget allows {limit:,} {COSTS[name]} ({name}), but how many it takes cannot be told"
+                raise UserError(f"step {self.id}: {told}: {error}") from None
+            found.append(Cost(name, value, limit))
+        return found
+
+    def exceeds(self, budget: Budget) -> list[Cost]:
+        """What it has more of than a budget allows; raises as `costs`."""
+        return [cost for cost in self.costs(budget) if cost.value > cost.limit]
 
     @property
     def change(self) -> Change | None:

@@ -2,12 +2,12 @@
 
 from math import prod
 
-from stepladder.export.c.arena import Arena, arena
-from stepladder.export.c.figures import figures
 from stepladder.export.c.source import Source
-from stepladder.export.c.steps import Step, steps, unfused
 from stepladder.export.c.text import CALLED, array, number, window
-from stepladder.export.operation import Program
+from stepladder.inference.arena import Arena, arena
+from stepladder.inference.figures import figures
+from stepladder.inference.operation import Program
+from stepladder.inference.steps import Step, steps, unfused
 
 
 def source(program: Program) -> Source:

@@ -2,12 +2,12 @@
 
 from math import prod
 
-from stepladder.export.c.arena import Arena, arena
-from stepladder.export.c.figures import figures
 from stepladder.export.c.quantise import MIDDLE, IntegerProgram, Quantised
 from stepladder.export.c.source import Source
 from stepladder.export.c.text import array, requantise, window
-from stepladder.export.operation import Program
+from stepladder.inference.arena import Arena, arena
+from stepladder.inference.figures import figures
+from stepladder.inference.operation import Program
 
 
 def source(program: Program, whole: IntegerProgram) -> Source:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from stepladder.export.c.quantise import MIDDLE, IntegerProgram, Integers, Quantised
 from stepladder.export.c.windows import convolved, seen
-from stepladder.export.operation import IMAGE
+from stepladder.inference.operation import IMAGE
 
 
 def run(program: IntegerProgram, images: NDArray[np.uint8]) -> NDArray[np.int32]:

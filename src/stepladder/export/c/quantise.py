@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.export.c.steps import Step, steps, unfused
 from stepladder.export.calibration import Range, ranges
-from stepladder.export.operation import IMAGE, Operation, Program
-from stepladder.export.reference import applied
+from stepladder.inference.operation import IMAGE, Operation, Program
+from stepladder.inference.reference import applied
+from stepladder.inference.steps import Step, check_integers, scored, steps, unfused
 from stepladder.spec import UserError
 
 MIDDLE = 2**23
@@ -74,17 +74,8 @@ def quantise(program: Program, images: NDArray[np.uint8]) -> IntegerProgram:
     """In integers, as calibrated on images (n, channels, height, width)."""
     program = unfused(program)
     found = steps(program, raw=True)
-    check(found)
+    check_integers(found)
     return _quantised(program, found, ranges(program, images))
-
-
-def check(found: Sequence[Step]) -> None:
-    """Raise UserError for what is not written in integers."""
-    for step in found:
-        if step.kind == "group_norm":
-            raise UserError("GroupNorm and LayerNorm cannot be written in int8: they need the values' mean and deviation in floats")
-        if step.kind == "function" and step.weight is not None and step.weight.size > 1:
-            raise UserError("PReLU(per_channel=True) cannot be written in int8, expected one slope for all")
 
 
 def _quantised(program: Program, found: Sequence[Step], seen: Mapping[int, Range]) -> IntegerProgram:
@@ -116,13 +107,6 @@ def _levels(mean: NDArray[np.float64], std: NDArray[np.float64]) -> Scale:
     least, most = float((-mean / std).min()), float(((1 - mean) / std).max())
     scale = (most - least) / 255
     return Scale(scale, round(-least / scale), round(-least / scale))
-
-
-def scored(step: Step) -> str:
-    """How the last step makes scores of its sums, which tell more than 8 bits."""
-    if step.kind == "conv" and step.shape[:2] == (1, 1) and not step.patch and not step.depthwise:
-        return "conv"
-    return "mean" if step.kind == "avg_pool" and step.window.kernel == step.before[:2] else ""
 
 
 def _image(step: Step, to: Scale, mean: NDArray[np.float64], std: NDArray[np.float64]) -> Quantised:

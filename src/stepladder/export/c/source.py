@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from stepladder.export.c.figures import Figures
 from stepladder.export.c.text import comment, kernels, string
-from stepladder.export.operation import Program
+from stepladder.inference.figures import Figures
+from stepladder.inference.operation import Program
 
 
 class Source(NamedTuple):

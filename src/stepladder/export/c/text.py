@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.export.c.quantise import Requantise
-from stepladder.export.c.steps import Step
+from stepladder.inference.steps import Step
 
 NEEDS = {
     **dict.fromkeys(("elu", "silu", "gelu", "hyperbolic_tangent", "sigmoid"), ("exponential",)),

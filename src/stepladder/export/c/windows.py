@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stepladder.export.c.steps import Step
+from stepladder.inference.steps import Step
 
 Array = NDArray[Any]
 

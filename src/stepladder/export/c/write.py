@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepladder.export.c import float32, int8, integers
-from stepladder.export.c.quantise import check as check_integers
 from stepladder.export.c.quantise import quantise
 from stepladder.export.c.source import Source, body, header
-from stepladder.export.c.steps import steps, unfused
 from stepladder.export.c.text import array, comment, identifier
-from stepladder.export.operation import Program
 from stepladder.export.options import Options
-from stepladder.export.reference import run
+from stepladder.inference.operation import Program
+from stepladder.inference.reference import run
+from stepladder.inference.steps import check_integers, steps, unfused
 from stepladder.spec import UserError
 
 COMPILERS = ("cc", "gcc", "clang")

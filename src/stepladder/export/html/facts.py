@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stepladder.spec.budget import device_limits
+
 
 def facts(card: Mapping[str, Any]) -> dict[str, str]:
     """The model card, as names and texts."""
@@ -21,5 +23,7 @@ def facts(card: Mapping[str, Any]) -> dict[str, str]:
         "Licence": f"{card['licence']}, © 2026 the Stepladder authors",
     }
     if budget:
-        said["Budget"] = f"{budget['parameters']:,} parameters, {budget['epochs']} epochs, {budget['accuracy']:.2%}"
+        said["Budget"] = (
+            f"{budget['parameters']:,} parameters, {budget['epochs']} epochs{device_limits(budget)}, {budget['accuracy']:.2%}"
+        )
     return said

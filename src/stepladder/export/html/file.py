@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from stepladder.export.html.page import HERE, check_alike, page, programs
 from stepladder.export.html.placing import placing
-from stepladder.export.operation import Program
 from stepladder.export.options import Options, Reader
-from stepladder.export.reference import run
+from stepladder.inference.operation import Program
+from stepladder.inference.reference import run
 from stepladder.spec import UserError
 
 DRIVER = """

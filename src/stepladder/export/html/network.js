@@ -1,4 +1,4 @@
-// A network as operations on one image, in the order channel, row, column; the table of them is in export/operation.py.
+// A network as operations on one image, in the order channel, row, column; the table of them is in inference/operation.py.
 
 // The numbers of an array written as base64: float32, or whole numbers of eight bits with a scale for each first index.
 function numbers(written) {

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from stepladder.export.html.placing import Placing
-from stepladder.export.operation import Floats, Operation, Program
 from stepladder.export.options import Reader
+from stepladder.inference.operation import Floats, Operation, Program
 from stepladder.page.html import TEMPLATES
 from stepladder.spec import Shape, UserError
 from stepladder.spec.window import Window

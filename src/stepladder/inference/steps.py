@@ -1,11 +1,12 @@
 """A program as steps on images of rows x columns x channels, the order in which a convolution's inner loop runs through memory."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from stepladder.export.operation import IMAGE, Floats, Operation, Program
+from stepladder.inference.operation import IMAGE, Floats, Operation, Program
 from stepladder.spec import Shape, UserError
 from stepladder.spec.window import Window
 
@@ -102,6 +103,22 @@ def unfused(program: Program) -> Program:
             made.append(Operation("function", (len(made) - 1,), shape, shape, function=function, parameter=operation.parameter))
         of[number] = len(made) - 1
     return program._replace(operations=tuple(made))
+
+
+def check_integers(found: Sequence[Step]) -> None:
+    """Raise UserError for what is not written in integers."""
+    for step in found:
+        if step.kind == "group_norm":
+            raise UserError("GroupNorm and LayerNorm cannot be written in int8: they need the values' mean and deviation in floats")
+        if step.kind == "function" and step.weight is not None and step.weight.size > 1:
+            raise UserError("PReLU(per_channel=True) cannot be written in int8, expected one slope for all")
+
+
+def scored(step: Step) -> str:
+    """How the last step makes scores of its sums, which tell more than 8 bits."""
+    if step.kind == "conv" and step.shape[:2] == (1, 1) and not step.patch and not step.depthwise:
+        return "conv"
+    return "mean" if step.kind == "avg_pool" and step.window.kernel == step.before[:2] else ""
 
 
 def _step(operation: Operation, inputs: tuple[int, ...], before: tuple[int, int, int]) -> Step:

@@ -1,13 +1,12 @@
-"""A recorded network as a program for inference, torch-free values: read from its layers and its weights."""
+"""A network as a program for inference, torch-free values: read from its layers, and from its weights or without them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from stepladder.export.folding import folded
-from stepladder.export.operation import IMAGE, Floats, Operation, Program
-from stepladder.export.reference import run
-from stepladder.records import Array
+from stepladder.inference.folding import folded
+from stepladder.inference.operation import IMAGE, Array, Floats, Operation, Program
+from stepladder.inference.reference import run
 from stepladder.spec import Join, Layer, Network, Shape, UserError
 from stepladder.spec.layers import (
     ELU,
@@ -40,7 +39,7 @@ from stepladder.spec.layers import (
     Tanh,
 )
 
-__all__ = ["IMAGE", "Floats", "Operation", "Program", "program", "run", "tensors"]
+__all__ = ["IMAGE", "Floats", "Operation", "Program", "planned", "program", "run", "tensors"]
 
 EPSILON = 1e-5
 """What torch adds to the variance where a convolution has its own norm."""
@@ -62,6 +61,42 @@ def program(
     Batch norms are folded where they can be; branches and dropout are gone. Raises UserError for a layer that no operation is
     known for.
     """
+    found, end = _read(network, {name: np.ascontiguousarray(array) for name, array in state.items()})
+    return Program(folded(found, end), network.input, tuple(classes), tuple(mean), tuple(std))
+
+
+def planned(network: Network) -> Program:
+    """The program of a network that is not trained: its weights have their shapes, and no values."""
+    zero, shapes, names = np.float32(0), network.shapes(), iter(_names(network.layers))
+    state: dict[str, Array] = {}
+    for layer, before, after in zip(network.layers, shapes, shapes[1:], strict=False):
+        if isinstance(layer, Branch):
+            continue
+        for name in next(names):
+            state[name] = np.broadcast_to(zero, _weight(layer, before) if name.endswith(".weight") else after[:1])
+        for name in next(names) if _has_norm(layer) else ():
+            state[name] = np.broadcast_to(zero, after[:1])
+    found, end = _read(network, state)
+    classes, levels = tuple(map(str, range(network.classes))), network.input[0]
+    return Program(folded(found, end, values=False), network.input, classes, (0.0,) * levels, (1.0,) * levels)
+
+
+def _weight(layer: Layer, before: Shape) -> Shape:
+    """The shape of a layer's own weight."""
+    match layer:
+        case Conv():
+            return layer.channels, before[0] // layer.groups, layer.kernel, layer.kernel
+        case Linear():
+            return layer.features, before[0]
+        case PReLU():
+            return before[:1] if layer.per_channel else (1,)
+        case LayerNorm():
+            return before
+    return before[:1]
+
+
+def _read(network: Network, state: Mapping[str, Array]) -> tuple[list[Operation], int]:
+    """The operations of a network, and which of them makes the scores."""
     operations, entered = list[Operation](), [IMAGE]  # what entered each layer
     shapes, names = network.shapes(), iter(_names(network.layers))
     for number, layer in enumerate(network.layers):
@@ -78,9 +113,9 @@ def program(
         entered.append(last)
     if entered[-1] == IMAGE:
         ones = np.ones(network.classes, np.float32)
+        entered.append(len(operations))
         operations.append(Operation("affine", (IMAGE,), (network.classes,), (network.classes,), ones, 0 * ones))
-        entered.append(0)
-    return Program(folded(operations, entered[-1]), network.input, tuple(classes), tuple(mean), tuple(std))
+    return operations, entered[-1]
 
 
 def tensors(network: Network) -> list[str]:
@@ -134,7 +169,9 @@ def _operations(
             yield _operation(kind, before, after, own["weight"], bias, window=window, groups=getattr(layer, "groups", 1))
         case BlurPool():
             weight = np.broadcast_to(np.outer(layer.weights, layer.weights), (before[0], 1, layer.kernel, layer.kernel))
-            yield _operation("conv", before, after, weight, np.zeros(before[0]), window=window, groups=before[0])
+            yield _operation(
+                "conv", before, after, np.ascontiguousarray(weight), np.zeros(before[0]), window=window, groups=before[0]
+            )
         case MaxPool() | AvgPool():
             yield _operation("max_pool" if isinstance(layer, MaxPool) else "avg_pool", before, after, window=window)
         case GlobalAvgPool():
@@ -171,5 +208,5 @@ def _operation(
     kind: str, before: Shape, after: Shape, weight: Array | None = None, bias: Array | None = None, **more: object
 ) -> Operation:
     """One without inputs yet, its arrays float32."""
-    weight, bias = (None if array is None else np.ascontiguousarray(array, np.float32) for array in (weight, bias))
+    weight, bias = (None if array is None else np.asarray(array, np.float32) for array in (weight, bias))
     return Operation(kind, (), before, after, weight, bias, **more)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stepladder.export.operation import IMAGE, Floats, Operation, Program, arrays
+from stepladder.inference.operation import IMAGE, Floats, Operation, Program, arrays
 from stepladder.spec.window import Window
 
 BATCH = 250

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stepladder.export.c.steps import Step
-from stepladder.export.operation import IMAGE
+from stepladder.inference.operation import IMAGE
+from stepladder.inference.steps import Step
 
 IN_PLACE = ("function", "add", "multiply", "scale", "group_norm")
 """Steps that read each number before they write in its place."""

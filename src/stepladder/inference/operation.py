@@ -1,6 +1,6 @@
 """A trained network as a program for inference: what all exports are written from."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from stepladder.spec import Shape
 from stepladder.spec.window import Window
 
+Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
 IMAGE = -1

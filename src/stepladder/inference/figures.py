@@ -1,12 +1,14 @@
 """What a program in C takes, known from its shapes alone."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from stepladder.export.c.arena import arena
-from stepladder.export.c.quantise import scored
-from stepladder.export.c.steps import Step, steps, unfused
-from stepladder.export.operation import Program
+from stepladder.inference.arena import arena
+from stepladder.inference.operation import Program
+from stepladder.inference.program import planned as program
+from stepladder.inference.steps import Step, check_integers, scored, steps, unfused
+from stepladder.spec import Network
 
 
 class Figures(NamedTuple):
@@ -26,6 +28,14 @@ def figures(program: Program, int8: bool) -> Figures:
     place = 1 if int8 else 4
     stored = sum(_integers(step) if int8 else _floats(step) for step in found)
     return Figures(place * arena(found, int8 and not scored(found[-1])).size, stored, macs(found))
+
+
+@lru_cache(1024)
+def planned(network: Network) -> Figures:
+    """What a network will take in integers, trained or not; raises UserError for what cannot be written in them."""
+    found = program(network)
+    check_integers(steps(unfused(found), raw=True))
+    return figures(found, int8=True)
 
 
 def macs(found: Sequence[Step]) -> int:

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.export.operation import IMAGE, Floats, Operation, arrays
+from stepladder.inference.operation import IMAGE, Floats, Operation, arrays
 
 Doubles = NDArray[np.float64]
 
@@ -16,18 +16,18 @@ ENDS = frozenset(["conv", "linear", "add", "affine", "group_norm"])
 """Kinds that a function is made the end of."""
 
 
-def folded(operations: Sequence[Operation], end: int) -> tuple[Operation, ...]:
+def folded(operations: Sequence[Operation], end: int, values: bool = True) -> tuple[Operation, ...]:
     """What computes the same as operation `end`, and nothing else.
 
     A scale and shift goes into the convolution or linear layer before it, else into the one after it, unless that pads: its
-    zeros would be shifted too.
+    zeros would be shifted too. Without `values` weights keep their shapes alone.
     """
     found = list(operations)
     uses = Counter(number for operation in _needed(found, end) for number in found[operation].inputs) + Counter([end])
     for number, operation in enumerate(found):
         own = operation.inputs[-1]
         if own != IMAGE and uses[own] == 1:  # what is folded stands in the later's place; the earlier is needed no more
-            found[number] = _after(found[own], operation) or _before(found[own], operation) or operation
+            found[number] = _after(found[own], operation, values) or _before(found[own], operation, values) or operation
     kept = sorted(_needed(found, end))
     places = {IMAGE: IMAGE} | {number: place for place, number in enumerate(kept)}
     return tuple(found[number]._replace(inputs=tuple(places[own] for own in found[number].inputs)) for number in kept)
@@ -43,17 +43,20 @@ def _needed(operations: Sequence[Operation], end: int) -> set[int]:
     return needed
 
 
-def _after(earlier: Operation, operation: Operation) -> Operation | None:
+def _after(earlier: Operation, operation: Operation, values: bool) -> Operation | None:
     """The earlier operation, with one that follows it at its end; None where it cannot have it."""
     if earlier.function or len(operation.inputs) > 1:
         return None
     if operation.kind == "function" and operation.weight is None and earlier.kind in ENDS and not _has_epsilon(earlier, operation):
         return earlier._replace(function=operation.function, parameter=operation.parameter or earlier.parameter)
     if operation.kind == "affine" and earlier.kind in ("conv", "linear"):
-        (scale, shift), (weight, bias) = _doubles(operation), _doubles(earlier)
-        if len(scale) == len(weight):  # else it scales places of a map made flat
+        if len(arrays(operation)[0]) != len(arrays(earlier)[0]):  # it scales places of a map made flat
+            return None
+        if values:
+            (scale, shift), (weight, bias) = _doubles(operation), _doubles(earlier)
             wider = scale.reshape(-1, *[1] * (weight.ndim - 1))
             return earlier._replace(weight=_single(weight * wider), bias=_single(bias * scale + shift))
+        return earlier
     return None
 
 
@@ -62,12 +65,14 @@ def _has_epsilon(earlier: Operation, operation: Operation) -> bool:
     return bool(earlier.parameter and operation.parameter)
 
 
-def _before(earlier: Operation, operation: Operation) -> Operation | None:
+def _before(earlier: Operation, operation: Operation, values: bool) -> Operation | None:
     """An operation with the scale and shift of the earlier one, which it takes, in its weights; None where it cannot have them."""
     if earlier.kind != "affine" or earlier.function or operation.kind not in ("conv", "linear"):
         return None
     if operation.window and operation.window.padding != (0, 0):
         return None
+    if not values:
+        return operation._replace(inputs=earlier.inputs)
     (scale, shift), (weight, bias), groups = _doubles(earlier), _doubles(operation), operation.groups
     if operation.kind == "linear":  # of a map made flat
         scale, shift = (np.repeat(each, prod(operation.before) // len(scale)) for each in (scale, shift))
