@@ -69,7 +69,11 @@ def write(program: Program, folder: Path, options: Options) -> list[Path]:
 
 def answers(folder: Path, program: Program, options: Options, images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
     """What NAME.onnx answers, by onnxruntime where that is installed, else by ONNX's own reference."""
-    path = folder / f"{options.name}.onnx"
+    return answered(folder / f"{options.name}.onnx", images)
+
+
+def answered(path: Path, images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
+    """What a file answers, and what ran it."""
     try:
         import onnxruntime
 
