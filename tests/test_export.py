@@ -19,6 +19,7 @@ import stepladder as sl
 from stepladder import BatchNorm, Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
 from stepladder.export import onnx_module, torch_file
 from stepladder.export.folder import Judged, compared
+from stepladder.export.options import Options
 from stepladder.export.program import run
 from stepladder.lab import Lab
 from stepladder.records import RecordError
@@ -134,6 +135,24 @@ def test_what_writes_a_module_that_is_not_layers_is_named_where_it_is_missing(la
     with without, pytest.raises(UserError, match=told):
         lab.export(ODD, "onnx", tmp_path / "to")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_module_that_torch_writes_for_one_number_of_images_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+
+    class Each(nn.Module):
+        """One image after another, as many as there were when it was written."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(784, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([self.fc(image.flatten(1)) for image in x.split(1)])
+
+    each = onnx_module.Trained("Each", Each(), "why", (1, 28, 28), tuple("0123456789"), (0.1,), (0.3,))
+    with pytest.raises(UserError, match="network Each as ONNX does not compute what it is for 5 images"):
+        onnx_module.write(each, tmp_path, Options("each", "A test.", False, np.zeros((0, 1, 28, 28), np.uint8)))
 
 
 def test_what_torch_does_not_write_is_told_in_a_sentence(lab: Lab, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stepladder.export.onnx_file import answered
+from stepladder.export.onnx_file import scored
 from stepladder.export.options import Options
 from stepladder.export.targets import Target
 from stepladder.spec import UserError
@@ -75,12 +76,14 @@ def write(trained: Trained, folder: Path, options: Options) -> list[Path]:
     path = folder / f"{options.name}.onnx"
     path.write_bytes(model(trained, options).SerializeToString())
     onnx.checker.check_model(str(path), full_check=True)
+    _check_sizes(path, trained)
     return [path]
 
 
 def answers(folder: Path, trained: Trained, options: Options, images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
     """What NAME.onnx answers, by onnxruntime."""
-    return answered(folder / f"{options.name}.onnx", images)
+    scores, by = scored(folder / f"{options.name}.onnx", images)
+    return scores.argmax(1).astype(np.uint8), by
 
 
 def model(trained: Trained, options: Options) -> Any:
@@ -110,6 +113,24 @@ def model(trained: Trained, options: Options) -> Any:
     return written
 
 
+def _check_sizes(path: Path, trained: Trained) -> None:
+    """Raise UserError unless the file computes what the module does for any number of images: torch may write the one it saw."""
+    levels = np.random.default_rng(0).integers(0, 256, (5, *trained.input), np.uint8)
+    for count in (5, 2, 1):
+        try:
+            with torch.inference_mode():
+                expected = FromLevels(trained).eval()(torch.from_numpy(levels[:count])).numpy()
+            found, _ = scored(path, levels[:count])
+            same = found.shape == expected.shape and np.allclose(found, expected, rtol=1e-3, atol=1e-3)
+        except Exception:  # of the user's own code, or of what runs the file
+            same = False
+        if not same:
+            raise UserError(
+                f"network {trained.name} as ONNX does not compute what it is for {count} images: torch's exporter has written "
+                "what it computes for another number of them, expected a forward that takes any"
+            )
+
+
 def _clear(message: Any) -> None:
     """Drop what torch tells of the source from a message and all within it: names and lines of this machine's files."""
     for field, value in message.ListFields():
@@ -130,11 +151,11 @@ def _told(error: BaseException) -> str:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """In which nothing is logged and nothing warned of: torch tells of what it does within, which no user can act on."""
+    """In which nothing is printed, logged or warned of: torch tells of what it does within, which no user can act on."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             yield
     finally:
         logging.disable(before)
