@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 import stepladder as sl
 from stepladder import BatchNorm, Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
+from stepladder.cli.exports import sentences
 from stepladder.export import onnx_module, torch_file
+from stepladder.export.c import device
 from stepladder.export.folder import Judged, compared
 from stepladder.export.options import Options
 from stepladder.export.program import run
@@ -264,6 +266,19 @@ def test_a_run_that_diverged_and_one_that_contradicts_itself_are_refused(lab: La
     weights.write_bytes(b"other")
     with pytest.raises(UserError, match=r"no finished run to export; 1 diverged; set aside: .*damaged"):
         own.export(PLAIN, "torch")
+
+
+def test_what_a_program_in_c_takes_is_in_the_card_and_printed(lab: Lab, tmp_path: Path) -> None:
+    figures = {"arena_bytes": 12_345, "instructions": 6_789_000}
+    with patch.object(device, "takes", lambda *_: (figures, "Measured by an oracle.")):
+        export = lab.export(PLAIN, "c", tmp_path / "to")
+    assert (export.card["figures"], export.card["measured"]) == (figures, "Measured by an oracle.")
+    card = (tmp_path / "to" / "MODEL_CARD.md").read_text()
+    assert "| instructions | 6,789,000 |" in card
+    assert "| measured | Measured by an oracle. |" in card
+    printed = sentences(export)
+    assert "12,345 arena bytes\n6,789,000 instructions\nMeasured by an oracle.\n500 of 500" in printed
+    assert "measured" not in lab.export(PLAIN, "torch", tmp_path / "torch").card
 
 
 SCRIPT = """

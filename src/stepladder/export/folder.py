@@ -70,7 +70,9 @@ def write(
         paths = list(writes.write(program, temporary, options))
         labels, by = writes.answers(temporary, program, options, judged.images)
         agree = compared(labels, judged, by, options.int8)
-        found = told({"to": to, "int8": options.int8, "answers": agree, "figures": writes.figures(program, options)})
+        figures, measured = writes.figures(temporary, program, options, judged.images)
+        made = {"to": to, "int8": options.int8, "answers": agree, "figures": figures}
+        found = told(made | ({"measured": measured} if measured else {}))
         paths += card.write(found, temporary)
         _replace(folder, temporary)
     finally:

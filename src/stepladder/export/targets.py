@@ -22,13 +22,14 @@ What = TypeVar("What")
 class Target(NamedTuple, Generic[What]):
     """`check` raises UserError for what it cannot be written as, before anything is written, or lacks to do so. `write` writes into
     an empty folder, and returns the files. `answers` runs what was written there: the label (n,) of each image, and what ran it.
-    `figures` are what it takes, by name.
+    `figures` are what it takes, by name, where images are what it may be measured on, and a sentence on which were measured by
+    what.
     """
 
     check: Callable[[What, Options], None]
     write: Callable[[What, Path, Options], Sequence[Path]]
     answers: Callable[[Path, What, Options, NDArray[np.uint8]], tuple[NDArray[np.uint8], str]]
-    figures: Callable[[What, Options], dict[str, int]] = lambda program, options: {}
+    figures: Callable[[Path, What, Options, NDArray[np.uint8]], tuple[dict[str, int], str]] = lambda *_: ({}, "")
 
 
 def target(to: str) -> Target[Program]:
@@ -39,12 +40,9 @@ def target(to: str) -> Target[Program]:
 
             return Target(onnx_file.check, onnx_file.write, onnx_file.answers)
         case "c":
-            from stepladder.export.c import write
-            from stepladder.export.c.figures import figures
+            from stepladder.export.c import device, write
 
-            return Target(
-                write.check, write.write, write.answers, lambda program, options: figures(program, options.int8)._asdict()
-            )
+            return Target(write.check, write.write, write.answers, device.takes)
         case "torch":
             from stepladder.export import torch_file
 
