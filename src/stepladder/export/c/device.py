@@ -60,7 +60,7 @@ def _measured(folder: Path, program: Program, options: Options, images: NDArray[
     count = f"{len(images)} images" if len(images) > 1 else "one image"
     return known | {"instructions": ran.instructions}, (
         f"{told}; instructions are those of the costliest of {count}, counted by QEMU {cortex_m.emulator()}, "
-        "where all have the scores that they have here."
+        f"where all have the scores that they have here{'' if options.int8 else ', up to rounding'}."
     )
 
 
