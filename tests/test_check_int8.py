@@ -24,8 +24,8 @@ from stepladder.cli import quantised as text
 from stepladder.evidence import Answered, gather, quantised
 from stepladder.export.c import integers
 from stepladder.export.c.quantise import quantise
-from stepladder.export.operation import Program, arrays
 from stepladder.export.options import Options
+from stepladder.inference.operation import Program, arrays
 from stepladder.lab import Lab
 from stepladder.lab import quantised as lab_quantised
 from stepladder.spec import SpecError, UserError

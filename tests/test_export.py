@@ -17,8 +17,11 @@ from torch import Tensor, nn
 
 import stepladder as sl
 from stepladder import BatchNorm, Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
-from stepladder.export import torch_file
+from stepladder.cli.exports import sentences
+from stepladder.export import onnx_module, torch_file
+from stepladder.export.c import device
 from stepladder.export.folder import Judged, compared
+from stepladder.export.options import Options
 from stepladder.inference.program import run
 from stepladder.lab import Lab
 from stepladder.records import RecordError
@@ -108,6 +111,62 @@ def test_an_export_answers_every_test_image_as_its_record_and_has_a_card(lab: La
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_module_that_is_not_layers_is_written_by_torch_as_it_is_for_any_number_of_images(
+    lab: Lab, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export = lab.export("odd", "onnx", tmp_path / "to", ladder=LADDER)
+    assert capfd.readouterr() == ("", "")
+    assert (export.equal, export.images, export.card["int8"]) == (500, 500, False)
+    assert export.card["answers"]["by"].startswith("onnxruntime")
+    path = tmp_path / "to" / "tiny_odd.onnx"
+    assert b".py" not in path.read_bytes()  # which tell where this machine's files are
+    session, found = onnxruntime.InferenceSession(path), lab.result(LADDER)["odd"].run()
+    images = lab.images().test_images
+    for some in (images[:1], images[:37]):
+        (scores,) = session.run(["scores"], {"images": some})
+        np.testing.assert_allclose(_shares(scores), found.probabilities(some), atol=1e-5)
+    assert np.ptp(scores, axis=0).min() > 0.01
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_what_writes_a_module_that_is_not_layers_is_named_where_it_is_missing(lab: Lab, tmp_path: Path, package: str) -> None:
+    without = patch.object(onnx_module, "find_spec", lambda name: None if name == package else name)
+    told = rf"network Odd is not layers: .* which lacks {package}: pip install 'stepladder\[onnx-modules\]'"
+    with without, pytest.raises(UserError, match=told):
+        lab.export(ODD, "onnx", tmp_path / "to")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_module_that_torch_writes_for_one_number_of_images_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+
+    class Each(nn.Module):
+        """One image after another, as many as there were when it was written."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(784, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([self.fc(image.flatten(1)) for image in x.split(1)])
+
+    each = onnx_module.Trained("Each", Each(), "why", (1, 28, 28), tuple("0123456789"), (0.1,), (0.3,))
+    with pytest.raises(UserError, match="network Each as ONNX does not compute what it is for 5 images"):
+        onnx_module.write(each, tmp_path, Options("each", "A test.", False, np.zeros((0, 1, 28, 28), np.uint8)))
+
+
+def test_what_torch_does_not_write_is_told_in_a_sentence(lab: Lab, tmp_path: Path) -> None:
+    error = RuntimeError("outer")
+    error.__cause__ = ValueError("\nNo decomposition\nof this")
+    told = "torch's exporter does not write network Odd as ONNX: ValueError: No decomposition$"
+    there = patch.object(onnx_module, "find_spec", lambda name: name)
+    with there, patch.object(torch.onnx, "export", side_effect=error), pytest.raises(UserError, match=told):
+        lab.export(ODD, "onnx", tmp_path / "to")
+    assert not list(tmp_path.iterdir())
+
+
 def test_eight_bits_are_counted_and_said(lab: Lab, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     export = lab.export(PLAIN, "onnx", tmp_path / "to", int8=True)
@@ -175,8 +234,13 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(lab: Lab,
         lab.export(NONE, "torch", to)
     with pytest.raises(UserError, match=r"step plain has no finished run of seed 7; its finished seeds are 0, 1"):
         lab.export(PLAIN, "torch", to, seed=7)
-    with pytest.raises(UserError, match=r"network Odd is no network of layers that could be exported: .*pad"):
-        lab.export(ODD, "torch", to)
+    for kind in ("torch", "c", "html"):
+        with pytest.raises(
+            UserError, match=r"network Odd is no network of layers that could be exported: .*pad.*; only ONNX takes"
+        ):
+            lab.export(ODD, kind, to)
+    with pytest.raises(UserError, match=r"an ONNX file of 8 bits is written from layers, network Odd is none: .*pad"):
+        lab.export(ODD, "onnx", to, int8=True)
     with pytest.raises(UserError, match="an export to torch has float weights"):
         lab.export(PLAIN, "torch", to, int8=True)
     with pytest.raises(UserError, match="step is 'plain', expected a Step, or the ladder"):
@@ -202,6 +266,19 @@ def test_a_run_that_diverged_and_one_that_contradicts_itself_are_refused(lab: La
     weights.write_bytes(b"other")
     with pytest.raises(UserError, match=r"no finished run to export; 1 diverged; set aside: .*damaged"):
         own.export(PLAIN, "torch")
+
+
+def test_what_a_program_in_c_takes_is_in_the_card_and_printed(lab: Lab, tmp_path: Path) -> None:
+    figures = {"arena_bytes": 12_345, "instructions": 6_789_000}
+    with patch.object(device, "takes", lambda *_: (figures, "Measured by an oracle.")):
+        export = lab.export(PLAIN, "c", tmp_path / "to")
+    assert (export.card["figures"], export.card["measured"]) == (figures, "Measured by an oracle.")
+    card = (tmp_path / "to" / "MODEL_CARD.md").read_text()
+    assert "| instructions | 6,789,000 |" in card
+    assert "| measured | Measured by an oracle. |" in card
+    printed = sentences(export)
+    assert "12,345 arena bytes\n6,789,000 instructions\nMeasured by an oracle.\n500 of 500" in printed
+    assert "measured" not in lab.export(PLAIN, "torch", tmp_path / "torch").card
 
 
 SCRIPT = """

@@ -1,6 +1,7 @@
 """Programs as C99: compiled, run and compared with what they were written from."""
 
 import os
+import re
 import shutil
 import subprocess
 from itertools import combinations
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
-import cortex_m
 import numpy as np
 import pytest
 import torch
@@ -46,7 +46,7 @@ from stepladder import (
     Tanh,
     UserError,
 )  # fmt: skip
-from stepladder.export.c import integers
+from stepladder.export.c import cortex_m, device, integers
 from stepladder.export.c.quantise import quantise
 from stepladder.export.c.text import identifier, number, string
 from stepladder.export.c.write import answers, check, compiled, write
@@ -201,10 +201,12 @@ def test_no_compiler_has_a_warning(compiler: str, flags: tuple[str, ...], tmp_pa
 
 @pytest.mark.parametrize("int8", [False, True])
 def test_a_hundred_images_have_the_same_bits_on_an_emulated_micro_controller(int8: bool, tmp_path: Path) -> None:
-    cortex_m.required()
+    required(cortex_m.COMPILER)
+    required(cortex_m.EMULATOR)
     program = small(mnist_8k.network([8] * 5, BlurPool(), early=5))  # F1
     made = written(program, tmp_path, int8)
     images = levels(program, 100)
+    sizes = cortex_m.sizes(tmp_path, "net_1", tmp_path)
     measured = cortex_m.run(tmp_path, "net_1", images, int8, tmp_path)
     best, scores = made.answers(images)
     assert measured.answers.tolist() == best
@@ -212,8 +214,78 @@ def test_a_hundred_images_have_the_same_bits_on_an_emulated_micro_controller(int
     assert len(np.unique(scores, axis=0)) == 100
     takes = figures(program, int8)
     assert takes.multiply_adds < measured.instructions < 20 * takes.multiply_adds
-    assert takes.weight_bytes < measured.flash < takes.weight_bytes + 5000
-    assert takes.arena_bytes <= measured.ram < takes.arena_bytes + 8
+    assert takes.weight_bytes < sizes.flash < takes.weight_bytes + 5000
+    assert takes.arena_bytes <= sizes.ram < takes.arena_bytes + 8
+    assert 50 < sizes.stack < 300
+    with patch.object(cortex_m, "PERIOD", 1_000):  # the counter's interrupts, of some instructions each
+        often = cortex_m.run(tmp_path, "net_1", images, int8, tmp_path)
+    assert often.instructions == pytest.approx(measured.instructions, rel=1e-3)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("layout", ["plain", "arduino"])
+def test_what_a_program_takes_is_measured_where_the_tools_are_there(int8: bool, layout: str, tmp_path: Path) -> None:
+    required(cortex_m.COMPILER)
+    required(cortex_m.EMULATOR)
+    made = written(small(PLAIN), tmp_path, int8, layout=layout)
+    found, told = device.takes(*made, levels(made.program, 30))
+    known = figures(made.program, int8)._asdict()
+    assert found.items() >= known.items()
+    assert set(found) - set(known) == {"flash_bytes", "ram_bytes", "stack_bytes", "instructions"}
+    assert found["ram_bytes"] >= found["arena_bytes"]
+    assert found["instructions"] > found["multiply_adds"]
+    told_of = r"by arm-none-eabi-gcc \d+\.\d+.* -O2; instructions are those of the costliest of 20 images, counted by QEMU \d+\."
+    assert re.search(told_of, told)
+    assert (tmp_path / "example_main.c").exists() == (layout == "plain")
+    with patch.object(device, "MULTIPLY_ADDS", 1):
+        fewer, told = device.takes(*made, levels(made.program, 30))
+    assert "the costliest of one image," in told
+    assert fewer["instructions"] <= found["instructions"]
+
+
+def test_what_is_not_measured_is_said_with_what_it_takes(tmp_path: Path) -> None:
+    made = written(small(PLAIN), tmp_path, int8=True)
+    images, known = levels(made.program), figures(made.program, int8=True)._asdict()
+    with patch.object(shutil, "which", lambda tool: None):
+        found, told = device.takes(*made, images)
+    assert found == known
+    assert told == (
+        "Flash, RAM, stack and instructions are not measured: that takes arm-none-eabi-gcc (Debian's gcc-arm-none-eabi and "
+        "libnewlib-arm-none-eabi) and qemu-system-arm (Debian's qemu-system-arm)."
+    )
+    required(cortex_m.COMPILER)
+    with patch.object(shutil, "which", lambda tool: None if tool == cortex_m.EMULATOR else tool):
+        found, told = device.takes(*made, images)
+    assert set(found) - set(known) == {"flash_bytes", "ram_bytes", "stack_bytes"}
+    assert told.endswith("-O2; instructions are not measured: that takes qemu-system-arm (Debian's qemu-system-arm).")
+    (tmp_path / "net_1.c").write_text("int none")
+    found, told = device.takes(*made, images)
+    assert found == known
+    assert re.search(r"not measured: arm-none-eabi-gcc stops with 1 \(.*error: .*\)\.$", told)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_an_emulated_micro_controller_that_answers_otherwise_is_an_error(int8: bool, tmp_path: Path) -> None:
+    required(cortex_m.COMPILER)
+    required(cortex_m.EMULATOR)
+    made = written(small(PLAIN), tmp_path, int8)
+    images = levels(made.program)
+    wrong = images.copy()
+    wrong[3] = 255 - wrong[3]
+    given = cortex_m.run
+    with (
+        patch.object(cortex_m, "run", lambda source, name, images, *rest: given(source, name, wrong, *rest)),
+        pytest.raises(UserError, match="on an emulated Cortex-M4 1 of 12 images have other scores than here, as image 3: "),
+    ):
+        device.takes(*made, images)
+
+
+def test_the_stack_is_that_of_the_deepest_calls() -> None:
+    sizes = {"net_predict": 8, "conv": 100, "dot": 20, "norm": 110}
+    nodes = [f'node: {{ title: "{name}" label: "{name}\\nnet.c:1:2\\n{size} bytes (static)" }}' for name, size in sizes.items()]
+    pairs = [("net_predict", "conv"), ("net_predict", "norm"), ("conv", "dot"), ("norm", "memset"), ("conv", "dot")]
+    edges = [f'edge: {{ sourcename: "{by}" targetname: "{to}" label: "net.c:3:4" }}' for by, to in pairs]
+    assert cortex_m.deepest("\n".join([*nodes, *edges]), "net_predict") == 128
 
 
 def test_the_arena_is_what_is_held_at_the_fullest_moment() -> None:

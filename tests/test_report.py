@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from recorded import NARROW, built, record_climb, record_run, record_small, small_ladder
 
-from stepladder import data, report
+from stepladder import data, evidence, records, report
 from stepladder.data import Reading
 from stepladder.evidence import SUSPECTS
 from stepladder.job import Job, Setup
+from stepladder.lab.result import Result
+from stepladder.page import words
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 IMAGES = 500  # test images of small_mnist
@@ -183,6 +185,81 @@ def test_a_record_that_cannot_be_believed_is_set_aside_and_named(small_mnist: Pa
     assert found["steps"][0]["seeds"] == [0]
     (reason,) = found["damaged"]
     assert reason.startswith(f"{file}: its bytes do not have the SHA-256")
+
+
+FIGURES = {"arena_bytes": 7_840, "multiply_adds": 165_304, "flash_bytes": 5_635, "stack_bytes": 168, "instructions": 2_137_680}
+LINE = (
+    "c, 8 bits, seed 1: 498 of 500 images answered as the record does, 7,840 arena bytes, 165,304 multiply adds, "
+    "5,635 flash bytes, 168 stack bytes, 2,137,680 instructions. By an <oracle>."
+)
+
+
+def write_card(setup: Setup, folder: str, seed: int = 1, **other: Any) -> None:
+    """A card of an export of the first step's run, but for what is given."""
+    record = records.read(Job("small", small_ladder().steps[0], 1, setup).folder)
+    known = {"fingerprint": record.fingerprint, "weights_sha256": record.weights_sha256, "to": "c", "int8": True, "seed": seed}
+    answers = {"images": 500, "equal": 498, "correct": 480, "recorded_correct": 480, "by": "cc"}
+    card = known | {"answers": answers, "figures": FIGURES, "measured": "By an <oracle>."} | other
+    (setup.runs / folder).mkdir()
+    (setup.runs / folder / "model-card.json").write_text(json.dumps(card))
+
+
+def result(setup: Setup) -> Result:
+    ladder = small_ladder()
+    arms = evidence.load(ladder.steps, setup)
+    return Result(ladder, setup, arms, evidence.gather(ladder, arms, setup.dataset(10).test_labels))
+
+
+def test_exports_beside_the_runs_are_told_in_the_section_of_their_step(small_mnist: Path, tmp_path: Path) -> None:
+    made = Setup(tmp_path / "runs", small_mnist)
+    for seed in (0, 1):
+        record_run(made, small_ladder().steps[0], seed, [400, 450, 470, 480])
+    before = result(made).data
+    write_card(made, "small-plain-c-int8")
+    write_card(made, "the-same-again")
+    write_card(made, "small-plain-onnx", to="onnx", int8=False, figures={}, measured="")
+    first, *others = result(made).data["steps"]
+    told = {"to": "c", "int8": True, "seed": 1, "images": 500, "equal": 498, "figures": FIGURES, "measured": "By an <oracle>."}
+    onnx = {"to": "onnx", "int8": False, "seed": 1, "images": 500, "equal": 498, "figures": {}}
+    assert first == before["steps"][0] | {"exports": [told, onnx]}
+    assert others == before["steps"][1:]
+    written = result(made).report(tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    short = "- onnx, float32, seed 1: 498 of 500 images answered as the record does."
+    assert f"**Exports.**\n\n- {LINE.replace('<', '&lt;')}\n{short}\n" in text
+    assert LINE.replace("<", "&lt;").replace(">", "&gt;") in written.page.read_text()
+    assert all(f"`{name}`" in (report.__doc__ or "") for name in ["exports", "exports_unread", *told])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"fingerprint": "0" * 12}, {"weights_sha256": "0" * 64}, {"seed": 0}, {"seed": True}, {"int8": 1}, {"to": "<b>"}),
+        *({"figures": {"a b": 1}}, {"figures": {"ram": -1}}, {"figures": []}, {"answers": {}}, {"measured": 3}, {"to": None}),
+    ],
+    ids=str,
+)
+def test_a_card_of_something_else_is_passed_over(small_mnist: Path, tmp_path: Path, other: dict[str, Any]) -> None:
+    made = Setup(tmp_path / "runs", small_mnist)
+    for seed in (0, 1):
+        record_run(made, small_ladder().steps[0], seed, [400, 450, 470, 480])
+    before = result(made).data
+    write_card(made, "export", **other)
+    assert result(made).data == before
+
+
+def test_a_card_that_is_broken_is_passed_over_and_one_that_cannot_be_read_is_told(small_mnist: Path, tmp_path: Path) -> None:
+    made = Setup(tmp_path / "runs", small_mnist)
+    record_run(made, small_ladder().steps[0], 1, [400, 450, 470, 480])
+    before = result(made).data
+    for name, content in {"a": b"{", "b": b"\xff", "c": b"[" * 100_000, "d": b"[]", "e": b"1" * (2 << 20)}.items():
+        (made.runs / name).mkdir()
+        (made.runs / name / "model-card.json").write_bytes(content)
+    assert result(made).data == before
+    (made.runs / "f" / "model-card.json").mkdir(parents=True)
+    found = result(made).data
+    assert found == before | {"exports_unread": [f"{made.runs / 'f' / 'model-card.json'}: cannot be read: Is a directory"]}
+    assert words.measured(found).endswith(" 1 export beside the runs could not be read.")
 
 
 def test_what_a_killed_process_left_of_a_report_goes_with_the_next(setup: Setup, tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
     - `misclassified`: a list, most often missed first, of {`index` in the test set, `label`, `missed_by` (seeds),
       `answers` {wrong answer (as text): seeds}, `suspect` (people hold this label of MNIST wrong)}
     - `analysis`: a paragraph
+    - `exports`: only where there are some beside the runs, of runs of this step: a list of {`to` (onnx, c, torch, html), `int8`,
+      `seed`, `images`, `equal` (how many of them were answered as the record does), `figures` (what it takes, by name, as
+      `flash_bytes`, `instructions`), `measured` (a sentence: by what; only where there is one)}
+- `exports_unread`: only where there are some: why the card of an export could not be read, a sentence each
 
 Without finished seeds (`n` is 0), the figures from `test_accuracy` to `best`, `effect`, `confusion` and `per_class` are null;
 where all diverged, `held` is not.
@@ -67,12 +71,13 @@ from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, Evidence, Missed
 from stepladder.job import Setup
 from stepladder.page.markdown import markdown
-from stepladder.records import Record
+from stepladder.records import Exports, Record
 from stepladder.spec import to_data
 from stepladder.spec.budget import asked
 from stepladder.steps import Ladder, Step
 
 SCHEMA = 2
+NONE = Exports([], [])
 LINE = 140
 """Characters of a line of report.json, but for long texts."""
 
@@ -94,9 +99,15 @@ def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> 
 
 
 def build(
-    ladder: Ladder, setup: Setup, arms: Mapping[str, Arm], gathered: Mapping[str, Evidence], dataset: Dataset
-) -> dict[str, Any]:  # fmt: skip
-    """The data of report.json, from what `evidence` loaded and gathered on these images; reads nothing."""
+    ladder: Ladder,
+    setup: Setup,
+    arms: Mapping[str, Arm],
+    gathered: Mapping[str, Evidence],
+    dataset: Dataset,
+    exports: Exports = NONE,
+) -> dict[str, Any]:
+    """The data of report.json, from what `evidence` loaded and gathered on these images, and the exports that were found; reads
+    nothing."""
     every = [record for arm in arms.values() for record in arm.records]
     images, names = len(dataset.test_labels), dataset.classes
     return {
@@ -127,9 +138,10 @@ def build(
                     step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None, names
                 ),
             }
+            | _exported(arms[step.id], exports)
             for step in ladder.steps
         ],
-    }
+    } | ({"exports_unread": exports.unread} if exports.unread else {})
 
 
 def runs_of(found: dict[str, Any]) -> int:
@@ -175,6 +187,16 @@ def _machines(found: Iterable[Record]) -> list[dict[str, Any]]:
         if machine not in machines:
             machines.append(machine)
     return machines
+
+
+def _exported(arm: Arm, exports: Exports) -> dict[str, Any]:
+    """The exports of a step's runs, alike ones once; nothing where there are none."""
+    runs = {(record.seed, record.fingerprint, record.weights_sha256) for record in arm.finished}
+    found = list[dict[str, Any]]()
+    for card in exports.cards:
+        if (card["told"]["seed"], card["fingerprint"], card["weights_sha256"]) in runs and card["told"] not in found:
+            found.append(card["told"])
+    return {"exports": found} if found else {}
 
 
 def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:

@@ -421,6 +421,8 @@ def _report(result: "Result", output: Path | None, force: bool) -> Path:
     finally:
         if not result.hint:
             tables.results(result.data)
+            for sentence in result.data.get("exports_unread", []):
+                print(f"passed over: {sentence}", file=sys.stderr)
     for path in written.paths:
         print(f"wrote {path}")
     return written.page

@@ -9,6 +9,7 @@ def sentences(export: Export) -> str:
     judged = "validation" if export.card["data"]["holdout"] else "test"
     lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in export.paths]
     lines += [f"{value:,} {name.replace('_', ' ')}" for name, value in export.card["figures"].items()]
+    lines += [export.card["measured"]] if "measured" in export.card else []
     several = [(export.card["step"], found), *((each["step"], each["answers"]) for each in export.card.get("beside", []))]
     for step, found in several:
         name = f"{step}: " if len(several) > 1 else ""

@@ -104,6 +104,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         "fingerprint": f"{found['fingerprint']}, weights {found['weights_sha256']}",
         "licence": "MIT (LICENSE)",
     }
+    if "measured" in found:
+        rows["measured"] = found["measured"]
     for also in found.get("beside", []):
         equal = f"{also['answers']['equal']:,} of {also['answers']['images']:,} {judged} images answered as its record does"
         rows[f"on the same page: step {also['step']}"] = f"seed {also['seed']}, {equal}, run by {also['answers']['by']}"

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from stepladder.export import card
 from stepladder.export.options import Options
-from stepladder.export.targets import target
-from stepladder.inference.operation import Program
+from stepladder.export.targets import Target, What
 from stepladder.spec import UserError
 
 CLOSE = 1e-3
@@ -48,19 +47,20 @@ class Export(NamedTuple):
 
 def write(
     to: str,
-    program: Program,
+    writes: Target[What],
+    program: What,
     options: Options,
     folder: Path,
     judged: Judged,
     told: Callable[[dict[str, Any]], dict[str, Any]],
     force: bool = False,
 ) -> Export:
-    """Write an export and its card, which `told` makes of what the export says of itself, and run it over the judged images.
+    """Write an export `to` a kind and its card, which `told` makes of what the export says of itself, and run it over the judged
+    images.
 
     Raises UserError for what cannot be written so, for a folder that exists (unless it is an export and `force` is given), and
     where an answer differs from the record's by more than rounding; then nothing is left.
     """
-    writes = target(to)
     writes.check(program, options)
     check_folder(folder, force)
     temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
@@ -70,7 +70,9 @@ def write(
         paths = list(writes.write(program, temporary, options))
         labels, by = writes.answers(temporary, program, options, judged.images)
         agree = compared(labels, judged, by, options.int8)
-        found = told({"to": to, "int8": options.int8, "answers": agree, "figures": writes.figures(program, options)})
+        figures, measured = writes.figures(temporary, program, options, judged.images)
+        made = {"to": to, "int8": options.int8, "answers": agree, "figures": figures}
+        found = told(made | ({"measured": measured} if measured else {}))
         paths += card.write(found, temporary)
         _replace(folder, temporary)
     finally:

@@ -69,12 +69,17 @@ def write(program: Program, folder: Path, options: Options) -> list[Path]:
 
 def answers(folder: Path, program: Program, options: Options, images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
     """What NAME.onnx answers, by onnxruntime where that is installed, else by ONNX's own reference."""
-    path = folder / f"{options.name}.onnx"
+    scores, by = scored(folder / f"{options.name}.onnx", images)
+    return scores.argmax(1).astype(np.uint8), by
+
+
+def scored(path: Path, images: NDArray[np.uint8]) -> tuple[Floats, str]:
+    """The scores that a file gives to images, and what ran it."""
     try:
         import onnxruntime
 
         settings = onnxruntime.SessionOptions()
-        settings.log_severity_level = 3
+        settings.log_severity_level = 4  # what goes wrong is raised
         session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
         by = f"onnxruntime {onnxruntime.__version__}"
     except ImportError:
@@ -83,8 +88,7 @@ def answers(folder: Path, program: Program, options: Options, images: NDArray[np
 
         session, by = ReferenceEvaluator(str(path)), f"the reference of onnx {onnx.__version__}"
     parts = np.array_split(images, max(1, -(-len(images) // BATCH)))
-    labels = [session.run(None, {"images": part})[0].argmax(1) for part in parts]
-    return np.concatenate(labels).astype(np.uint8), by
+    return np.concatenate([session.run(None, {"images": part})[0] for part in parts]), by
 
 
 def model(program: Program, options: Options) -> Any:

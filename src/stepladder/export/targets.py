@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,24 @@ NAMES = ("onnx", "c", "torch", "html")
 """What `target` knows."""
 
 
-class Target(NamedTuple):
+What = TypeVar("What")
+"""What is written: a Program, or a Trained module."""
+
+
+class Target(NamedTuple, Generic[What]):
     """`check` raises UserError for what it cannot be written as, before anything is written, or lacks to do so. `write` writes into
     an empty folder, and returns the files. `answers` runs what was written there: the label (n,) of each image, and what ran it.
-    `figures` are what it takes, by name.
+    `figures` are what it takes, by name, where images are what it may be measured on, and a sentence on which were measured by
+    what.
     """
 
-    check: Callable[[Program, Options], None]
-    write: Callable[[Program, Path, Options], Sequence[Path]]
-    answers: Callable[[Path, Program, Options, NDArray[np.uint8]], tuple[NDArray[np.uint8], str]]
-    figures: Callable[[Program, Options], dict[str, int]] = lambda program, options: {}
+    check: Callable[[What, Options], None]
+    write: Callable[[What, Path, Options], Sequence[Path]]
+    answers: Callable[[Path, What, Options, NDArray[np.uint8]], tuple[NDArray[np.uint8], str]]
+    figures: Callable[[Path, What, Options, NDArray[np.uint8]], tuple[dict[str, int], str]] = lambda *_: ({}, "")
 
 
-def target(to: str) -> Target:
+def target(to: str) -> Target[Program]:
     """What writes exports of a kind; raises UserError for one that is not known."""
     match to:
         case "onnx":
@@ -35,12 +40,9 @@ def target(to: str) -> Target:
 
             return Target(onnx_file.check, onnx_file.write, onnx_file.answers)
         case "c":
-            from stepladder.export.c import write
-            from stepladder.inference.figures import figures
+            from stepladder.export.c import device, write
 
-            return Target(
-                write.check, write.write, write.answers, lambda program, options: figures(program, options.int8)._asdict()
-            )
+            return Target(write.check, write.write, write.answers, device.takes)
         case "torch":
             from stepladder.export import torch_file
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from stepladder.data import DataError, folders, table
 from stepladder.data.pictures import converted
-from stepladder.lab.run import Run
-from stepladder.records import RecordError, lacks
+from stepladder.lab.run import Run, check_complete
 from stepladder.spec import UserError
 
 
@@ -31,8 +30,7 @@ def answer(run: Run, paths: Sequence[str | Path], *, resize: bool = False) -> li
     """
     if isinstance(paths, str | Path):
         raise UserError(f"paths is {str(paths)!r}, expected several paths, as in [{str(paths)!r}]")
-    if missing := lacks(run.record):
-        raise RecordError(f"{run.folder / 'run.json'}: a record of schema 1, which lacks {', '.join(missing)}")
+    check_complete(run)
     assert run.record.classes
     names, images = _read(run, paths, resize)
     shares = run.probabilities(images)

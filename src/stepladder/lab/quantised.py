@@ -12,9 +12,9 @@ from stepladder import live
 from stepladder.data import Dataset
 from stepladder.environment import cores
 from stepladder.evidence import Answered, Arm
-from stepladder.export.operation import Program
 from stepladder.export.options import Options
 from stepladder.export.targets import target
+from stepladder.inference.operation import Program
 from stepladder.lab.run import Run
 from stepladder.spec import UserError
 from stepladder.steps import Step

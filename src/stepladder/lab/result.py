@@ -152,7 +152,8 @@ class Result:
     @cached_property
     def data(self) -> dict[str, Any]:
         """The data of report.json; its fields are documented in `stepladder.report`."""
-        return report.build(self.ladder, self.setup, self.arms, self.evidence, self.setup.images(self.ladder.steps))
+        images, exports = self.setup.images(self.ladder.steps), records.exports(self.setup.runs)
+        return report.build(self.ladder, self.setup, self.arms, self.evidence, images, exports)
 
     def __str__(self) -> str:
         return "\n".join([text_table(self.data), *self.problems, *([self.hint] if self.hint else [])])

@@ -81,8 +81,7 @@ class Run:
 
         from stepladder.inference.program import program, tensors
 
-        if missing := records.lacks(self.record):
-            raise RecordError(f"{self.folder / 'run.json'}: a record of schema 1, which lacks {', '.join(missing)}")
+        check_complete(self)
         assert self.record.normalisation
         assert self.record.classes
         raw = records.read_weights(self.folder, self.record)
@@ -107,7 +106,10 @@ class Run:
 
         check_unchanged(self.network)
         if self.network.lowered is None:
-            raise UserError(f"network {self.network.name} is no network of layers that could be exported: {self.network.reason}")
+            raise UserError(
+                f"network {self.network.name} is no network of layers that could be exported: {self.network.reason}; "
+                "only ONNX takes it as it is"
+            )
         return self.network.lowered.network
 
     def probabilities(self, images: Any) -> NDArray[np.float32]:
@@ -151,3 +153,9 @@ class Run:
         mean, std = both[:, :, None, None]
         prepared: Tensor = (levels.float() / 255 - mean) / std
         return prepared
+
+
+def check_complete(run: Run) -> None:
+    """Raise RecordError for a record of schema 1, which does not say how images are made ready."""
+    if missing := records.lacks(run.record):
+        raise RecordError(f"{run.folder / 'run.json'}: a record of schema 1, which lacks {', '.join(missing)}")

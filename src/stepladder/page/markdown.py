@@ -69,6 +69,8 @@ def _section(data: dict[str, Any], step: Step) -> list[str]:
     if data["target"]:
         lines += [f"**Target.** {_written(data['target'])}", ""]
     lines += [f"**Result.** {_result(data, step)}", "", f"**Analysis.** {data['analysis']}"]
+    if "exports" in data:
+        lines += ["", "**Exports.**", "", *(f"- {_written(words.exported(each))}" for each in data["exports"])]
     if data["note"]:
         lines += ["", f"**Author's note.** {_written(data['note'])}"]
     return lines

@@ -133,7 +133,9 @@ def measured(found: dict[str, Any]) -> str:
         fold = f" (fold {found['fold']})" if "fold" in found else ""
         judged = f" What is called test here is {found['holdout']:,} training images kept back{fold}: the test set was not read."
     aside = f" {counted(len(found['damaged']), 'run')} set aside, as what it holds contradicts itself." if found["damaged"] else ""
-    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{_images(found)}{judged}{aside}"
+    exports = found.get("exports_unread")
+    unread = f" {counted(len(exports), 'export')} beside the runs could not be read." if exports else ""
+    return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{_images(found)}{judged}{aside}{unread}"
 
 
 def _images(found: dict[str, Any]) -> str:
@@ -144,6 +146,15 @@ def _images(found: dict[str, Any]) -> str:
     sides = " x ".join(map(str, told["input"]))
     parts = f"{told['train']:,} for training and {found['images']:,} to test"
     return f" Images: {told['kind']}, {parts}, {sides}, {len(told['classes'])} classes."
+
+
+def exported(found: dict[str, Any]) -> str:
+    """An export in a line: what it is, how far it answers as its record, what it takes and what measured that."""
+    bits = "8 bits" if found["int8"] else "float32"
+    answers = f"{found['equal']:,} of {found['images']:,} images answered as the record does"
+    figures = "".join(f", {value:,} {name.replace('_', ' ')}" for name, value in found["figures"].items())
+    measured = f". {found['measured']}" if "measured" in found else "."
+    return f"{found['to']}, {bits}, seed {found['seed']}: {answers}{figures}{measured}"
 
 
 def caution(found: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ step or a ladder can be renamed, and two ladders share what is the same.
 """
 
 from stepladder.records.checkpoint import Checkpoint, progress, read_checkpoint, write_checkpoint
+from stepladder.records.exports import Exports, exports
 from stepladder.records.folder import (
     alone,
     broken,
@@ -37,7 +38,8 @@ from stepladder.records.record import (
 )
 
 __all__ = [
-    "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "accuracy_fault",
-    "alone", "broken", "clear_leftovers", "copies", "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint",
-    "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_checkpoint",
+    "SCHEMA", "Array", "Checkpoint", "Epoch", "Exports", "Normalisation", "Record", "RecordError", "Source", "Status",
+    "accuracy_fault", "alone", "broken", "clear_leftovers", "copies", "exists", "exports", "fingerprint", "lacks", "lock",
+    "progress", "read", "read_checkpoint", "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write",
+    "write_checkpoint",
 ]  # fmt: skip

@@ -49,7 +49,7 @@ def write(program: Program, folder: Path, options: Options) -> list[Path]:
         source, scores = int8.source(program, whole), integers.run(whole, examples)
     else:
         source, scores = float32.source(program), run(program, examples)
-    code, example = _folders(options.layout, name)
+    code, example = folders(options.layout, name)
     files = {
         f"{code}{name}.h": header(name, options.what, program, source),
         f"{code}{name}.c": body(name, options.what, program, source),
@@ -65,7 +65,7 @@ def write(program: Program, folder: Path, options: Options) -> list[Path]:
     return [folder / path for path in files]
 
 
-def _folders(layout: str, name: str) -> tuple[str, str]:
+def folders(layout: str, name: str) -> tuple[str, str]:
     """Where the source is, and where its example."""
     return ("src/", f"examples/{name}/") if layout == "arduino" else ("", "")
 
@@ -79,14 +79,14 @@ def answers(folder: Path, program: Program, options: Options, images: Images) ->
 
 
 def compiled(
-    folder: Path, program: Program, options: Options, images: Images, compiler: str
+    folder: Path, program: Program, options: Options, images: Images, compiler: str, level: str = "-O3"
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """The answers and the scores of what was written."""
     name = identifier(options.name)
-    source = folder / _folders(options.layout, name)[0] / f"{name}.c"
+    source = folder / folders(options.layout, name)[0] / f"{name}.c"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
         library = Path(build) / "network.so"
-        command = [compiler, "-std=c99", "-O3", "-shared", "-fPIC", str(source), "-o", str(library)]
+        command = [compiler, "-std=c99", level, "-shared", "-fPIC", str(source), "-o", str(library)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise UserError(f"{compiler} does not compile {source.name}:\n{done.stderr}")
