@@ -21,6 +21,7 @@ from stepladder.records.folder import (
     tidy,
     verify,
     write,
+    write_bytes,
 )
 from stepladder.records.record import (
     SCHEMA,
@@ -39,5 +40,6 @@ from stepladder.records.record import (
 __all__ = [
     "SCHEMA", "Array", "Checkpoint", "Epoch", "Normalisation", "Record", "RecordError", "Source", "Status", "accuracy_fault",
     "alone", "broken", "clear_leftovers", "copies", "exists", "fingerprint", "lacks", "lock", "progress", "read", "read_checkpoint",
-    "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_checkpoint",
+    "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_bytes",
+    "write_checkpoint",
 ]  # fmt: skip
