@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from stepladder.climb.widths import depthwise
-from stepladder.spec import Join, Layer, Network, SpecError
+from stepladder.spec import Join, Layer, Network, Shape, SpecError
 from stepladder.spec.layers import AvgPool, BlurPool, Conv, Excite, Linear, MaxPool, Multiply, Pointwise
 
 
@@ -69,10 +69,9 @@ def replaced(network: Network, start: int, stop: int, layers: Sequence[Layer]) -
                 return None
             back = source < stop or source == start < stop
             after.append(replace(layer, layers=layer.layers + shift) if isinstance(layer, Join) and back else layer)
-        shapes = network.shapes()
         before = [*network.layers[:start], *layers]
-        width = _width(before, network)
-        return Network([*before, *fed(after, shapes[stop][0], width)], network.input, network.classes)
+        after = fed(after, network.shapes()[stop][0], _channels(before, network.input))
+        return Network([*before, *after], network.input, network.classes)
     except SpecError:
         return None
 
@@ -93,12 +92,12 @@ def fed(layers: Sequence[Layer], old: int, new: int) -> list[Layer]:
     return found
 
 
-def _width(layers: Sequence[Layer], network: Network) -> int:
+def _channels(layers: Sequence[Layer], image: Shape) -> int:
     """How many channels leave these layers, the first of a network."""
-    for layer in reversed(layers):
-        if isinstance(layer, Conv):
-            return layer.channels
-    return network.input[0]
+    shapes = [image]
+    for layer in layers:
+        shapes.append(layer.join(shapes[-1], shapes[-1 - layer.layers]) if isinstance(layer, Join) else layer.output(shapes[-1]))
+    return shapes[-1][0]
 
 
 def _blocks(network: Network) -> list[Block]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from stepladder.climb import networks, recipes
 from stepladder.climb.candidate import Candidate
-from stepladder.spec import Budget, SpecError
+from stepladder.spec import Budget, UserError
 from stepladder.steps import Step
 
 __all__ = ["MOVES", "Candidate", "candidates"]
@@ -34,6 +34,6 @@ def _can_be(step: Step, candidate: Candidate, budget: Budget) -> bool:
     """Whether a candidate makes a step, which differs from the present one to some effect, within the budget."""
     try:
         made = step.then(candidate.title, target=candidate.target, kept=step.kept, **{candidate.concept: candidate.value})
-    except SpecError:
+        return not made.exceeds(budget)
+    except UserError:
         return False
-    return not made.exceeds(budget)

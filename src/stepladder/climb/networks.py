@@ -11,7 +11,7 @@ from stepladder.climb.blocks import Block, fed, hidden, pools, replaced, stages,
 from stepladder.climb.candidate import Candidate
 from stepladder.climb.widths import depthwise, fitted, scaled, shifted
 from stepladder.networks import layers
-from stepladder.spec import Budget, Layer, Network, Recipe, SpecError
+from stepladder.spec import Budget, Layer, Network, Recipe, SpecError, UserError
 from stepladder.spec.layers import AvgPool, BlurPool, Conv, Excite, GlobalAvgPool, Linear, MaxPool, Residual
 from stepladder.steps import Step
 
@@ -22,12 +22,16 @@ MOST_WORK = 1.5
 def widths(step: Step, budget: Budget) -> Iterator[Candidate]:
     """All widths a quarter more, or less by as much."""
     network = layers(step.network)
+    if network is None:
+        return
     for name, factor, title, target in (
         ("widths x 1.25", 1.25, "More channels", "A quarter more channels in every layer: room for more patterns."),
         ("widths / 1.25", 1 / 1.25, "Fewer channels", "Four fifths of the channels in every layer: do with fewer parameters."),
     ):
-        if network is not None:
+        try:
             yield Candidate(name, "network", scaled(network, factor), title, target)
+        except SpecError:
+            continue
 
 
 def rearranged(step: Step, budget: Budget) -> Iterator[Candidate]:
@@ -47,7 +51,7 @@ def allowed(network: Network, recipe: Recipe, budget: Budget) -> bool:
     """Whether a step of a network and a recipe is within the budget."""
     try:
         return not Step("Fitted", network, recipe).exceeds(budget)
-    except SpecError:
+    except UserError:  # of a budget's limit that cannot be told of a network, too
         return False
 
 
@@ -99,12 +103,11 @@ def shifted_widths(network: Network) -> Iterator[Candidate]:
 def separable(network: Network) -> Iterator[Candidate]:
     """Every plain convolution, but that of the image, as a depthwise one without norm and activation and a 1 x 1 convolution
     (Howard et al. 2017, without the norm between the two)."""
-    made, at = network, len(network.layers)
-    while at:
-        at -= 1  # from the end, so that the numbers of those before stay
-        layer, before = made.layers[at], made.shapes()[at]
-        if isinstance(layer, Conv) and at and layer.kernel > 1 and layer.groups == 1 and before[0] > 1:
-            into = before[0]
+    made, shapes = network, network.shapes()
+    convolutions = [number for number, layer in enumerate(network.layers) if isinstance(layer, Conv)]
+    for at in reversed(convolutions[1:]):  # from the end, so that the numbers of those before stay
+        layer, into = network.layers[at], shapes[at][0]
+        if isinstance(layer, Conv) and layer.kernel > 1 and layer.groups == 1 and into > 1:
             depth = replace(layer, channels=into, groups=into, bias=False, norm=None, activation=None)
             mixed = Conv(layer.channels, kernel=1, bias=layer.bias, norm=layer.norm, activation=layer.activation)
             made = replaced(made, at, at + 1, [depth, mixed]) or made
@@ -157,7 +160,8 @@ def residuals(network: Network) -> Iterator[Candidate]:
         plain = all(isinstance(layer, Conv) and layer.stride == 1 for layer in inner)
         if plain and isinstance(last, Conv) and last.activation and shapes[block.start][0] == last.channels:
             new = _padded([*inner[:-1], replace(last, activation=None)])
-            made = replaced(network, block.start, block.stop, [*new, Residual(len(new))])
+            new.append(Residual(len(new)))
+            made = replaced(network, block.start, block.stop, new)
             if made is not None:
                 target = "Let the block learn what to add to its input."
                 title = f"Residual sum around {_words(network, block)} {number}"
@@ -173,7 +177,7 @@ def excitations(network: Network) -> Iterator[Candidate]:
         width = shapes[block.stop][0]
         if any(isinstance(layer, Excite) for layer in network.layers[block.start : block.stop]):
             continue
-        squeeze = [GlobalAvgPool(), Linear(max(2, width // 4), activation="relu"), Linear(width), Excite(3)]
+        squeeze: list[Layer] = [GlobalAvgPool(), Linear(max(2, width // 4), activation="relu"), Linear(width), Excite(3)]
         made = replaced(network, block.stop, block.stop, squeeze)
         if made is not None:
             target = "Let the whole image say which channels count."
