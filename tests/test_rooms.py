@@ -12,7 +12,7 @@ import stepladder
 
 ROOMS = (
     *("__main__", "cli", "lab", "export", "report", "page", "analysis", "evidence"),
-    *("live", "sweep", "workers", "train", "state", "job", "data", "records", "ladders", "", "steps"),
+    *("live", "sweep", "workers", "train", "state", "job", "data", "records", "ladders", "", "climb", "steps"),
     *("networks", "tracing", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""

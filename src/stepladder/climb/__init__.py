@@ -1,1 +1,1 @@
-"""The ladder that builds itself: moves, sequential tests, and decisions as a function of records. It sees kept-back images only."""
+"""The climb: moves of one concept each, from a step to what might come after it."""
