@@ -107,7 +107,7 @@ class Step:
         for name, most in (("target", LONG), ("note", LONG), ("id", SHORT)):
             text(owner, name, getattr(self, name), most=most, lines=name != "id")
         if not self.id:
-            object.__setattr__(self, "id", re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-"))
+            object.__setattr__(self, "id", id_of(self.title))
         if reason := no_folder(self.id):
             raise SpecError(f"{owner}: its id is {self.id!r}, {reason} (give id=...)")
         if not self.title.strip():
@@ -249,6 +249,11 @@ def unflat(rows: list[Row], places: list[int]) -> list[Step]:
 
 def _step(rows: list[Row], places: list[int]) -> Step:
     return unflat(rows, places)[0]
+
+
+def id_of(title: str) -> str:
+    """The id that a title gives."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def no_folder(name: str) -> str:
