@@ -84,12 +84,14 @@ def _history(job: Job) -> list[Epoch]:
 
 
 def train_job(job: Job) -> Path:
+    """Train a job in a worker, unless it is recorded; returns the folder of its run."""
     from stepladder.train import train  # here, so that the process that only hands out work needs no torch
 
     return train(job)
 
 
 def reason(error: BaseException) -> str:
+    """Why a run failed, in words."""
     if isinstance(error, BrokenProcessPool):
         return "its worker process was killed or died (out of memory?)"
     if isinstance(error, UserError):

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,7 +56,7 @@ class Drive:
         return True
 
     def figure(self, need: Need, record: Record) -> Figure:
-        """What a run came to: the mean of the last epochs that the target must hold in where weights are averaged, else its last."""
+        """What a run came to: the mean of the last epochs, in which the target is to hold, where weights are averaged; else the last."""
         cost = sum(epoch.seconds for epoch in record.history) if self.timed else 1.0
         if record.status == "diverged":
             return Figure(0.0, cost)
@@ -105,27 +105,30 @@ def _record(job: Job, future: Future[Path]) -> Record:
         raise UserError(f"the climb stops: its run {job} failed: {reason(error)} (the same command goes on)") from error
 
 
-def opened(log: Path, asked: Mapping[str, Any]) -> bool:
-    """Begin the file of decisions with what was asked for; False where it was begun before with the very same.
+def opened(log: Path, asked: Mapping[str, Any], few: Callable[[], bool]) -> bool:
+    """Whether runs are few, which is found out when the file of decisions is begun with what was asked for, and kept there.
 
-    Raises UserError where it was begun with something else.
+    Raises UserError where the file was begun with something else.
     """
-    try:
-        lines = log.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        lines = []
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     if not lines:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _replace(log, [asked])
-        return True
+        found_few = few()
+        _replace(log, [{**asked, "few": found_few}])
+        return found_few
     before = _entries(log, lines)[0]
-    if differs := [name for name in {**asked, **before} if asked.get(name) != before.get(name)]:
-        name = differs[0]
-        raise UserError(
-            f"{log}: this climb was begun with {name} {before.get(name)!r}, found {asked.get(name)!r}: give it another name (-o), or "
-            "delete its folder to begin anew (its runs stay)"
-        )
-    return False
+    found = json.loads(json.dumps(asked))
+    for name in found:
+        if found[name] != before.get(name):
+            raise UserError(
+                f"{log}: this climb was begun with {name} {_short(before.get(name))}, found {_short(found[name])}: give it another "
+                "name (-o), or delete its folder to begin anew (its runs stay)"
+            )
+    return bool(before["few"])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 80 else f"{text[:76]} ..."
 
 
 def keep(log: Path, decisions: list[dict[str, Any]]) -> None:

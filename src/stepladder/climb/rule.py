@@ -9,9 +9,20 @@ from typing import Any, NamedTuple
 
 from stepladder.climb.candidate import Candidate
 from stepladder.climb.plan import (
-    CONFIRMED, DIRECT, EXPLORE, EXPLORING, FEW_KEPT, PAIRS, TRIED, VERIFIED, VERIFY, Figure, Need, Plan,
+    CONFIRMED,
+    DIRECT,
+    EXPLORE,
+    EXPLORING,
+    FEW_KEPT,
+    PAIRS,
+    TRIED,
+    VERIFIED,
+    VERIFY,
+    Figure,
+    Need,
+    Plan,
 )  # fmt: skip
-from stepladder.climb.sequential import Test, deviation, test
+from stepladder.climb.sequential import Test, deviation, sprt
 from stepladder.spec import SpecError
 from stepladder.steps import Step
 
@@ -176,9 +187,7 @@ def _tested(now: Climb, candidate: Candidate, step: Step) -> Move | None:
     """Whether a candidate is shown to help against the present step, each with seeds of its own."""
     found = _test(now, step, now.step, DIRECT + 100 * len(now.taken), 0, TRIED)
     good = found.answer == "yes"
-    now.decide(
-        phase="test", move=candidate.name, concept=candidate.concept, after=len(now.taken), **found._asdict(), taken=good
-    )
+    now.decide(phase="test", move=candidate.name, concept=candidate.concept, after=len(now.taken), **found._asdict(), taken=good)
     return Move(candidate, found) if good else None
 
 
@@ -194,7 +203,7 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Any
         part = folds[number % len(folds)]
         before = now.run(other, seed + number, part, [_mean(now, other)])
         after = now.run(step, seed + number, part, [before + difference / 2, before - 0.01])
-        found = test([*found.observations, after - before], 0.0, difference, now.deviation, limits)
+        found = sprt([*found.observations, after - before], 0.0, difference, now.deviation, limits)
     return found
 
 
@@ -241,9 +250,7 @@ def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate) -> Te
         found = Test((), 0.0, "no")
     else:
         found = _test(now, step, back, VERIFY, 1, VERIFIED)
-    now.decide(
-        phase="verify", move=candidate.name, concept=candidate.concept, **found._asdict(), taken=found.answer == "yes"
-    )
+    now.decide(phase="verify", move=candidate.name, concept=candidate.concept, **found._asdict(), taken=found.answer == "yes")
     return found
 
 
@@ -310,6 +317,6 @@ def _reaches(now: Climb, step: Step) -> Test:
             found = found._replace(answer="no")
             break
         one = now.run(step, VERIFY + number, folds[number % len(folds)], [target, target + 0.005])
-        found = test([*found.observations, one], target - half, target + half, now.deviation / 2**0.5, VERIFIED)
+        found = sprt([*found.observations, one], target - half, target + half, now.deviation / 2**0.5, VERIFIED)
     now.decide(phase="prune", parameters=step.network.parameters, **found._asdict(), taken=found.answer == "yes")
     return found

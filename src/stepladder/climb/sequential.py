@@ -15,8 +15,8 @@ Answer = Literal["yes", "no", "open"]
 
 
 class Limits(NamedTuple):
-    """What a test may get wrong: `alpha` is the chance of yes where there is no difference, `beta` that of no where there is the one
-    looked for, both about (Wald's bounds); after `most` observations what is still open is no."""
+    """What a test may get wrong: `alpha` is the chance of yes where there is no difference, `beta` that of no where there is the
+    one looked for, both about (Wald's bounds); after `most` observations what is still open is no."""
 
     alpha: float
     beta: float
@@ -31,7 +31,7 @@ class Test(NamedTuple):
     answer: Answer
 
 
-def test(observations: Sequence[float], low: float, high: float, deviation: float, limits: Limits) -> Test:
+def sprt(observations: Sequence[float], low: float, high: float, deviation: float, limits: Limits) -> Test:
     """Whether the mean of normal observations of a known standard deviation is `high` rather than `low`.
 
     The logarithm of the likelihood ratio is (high - low) / deviation^2 * sum(x - (high + low) / 2); yes from

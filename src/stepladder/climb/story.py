@@ -1,11 +1,12 @@
 """A climb in words: what was tried, what was taken, and what was shown of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from stepladder.climb.ladder import sentence as tested
+from stepladder.climb.plan import Plan
 from stepladder.climb.rule import Climb, Move
 from stepladder.climb.sequential import Test
 from stepladder.evidence import Evidence, estimate
@@ -36,11 +37,17 @@ def headline(now: Climb) -> str:
     return f"Tried {len(tried)} moves in {len(now.figures):,} runs{told}, {verified} verified."
 
 
+def what(plan: Plan) -> str:
+    """What was asked for, in a sentence."""
+    budget = plan.budget
+    limits = f"{budget.parameters:,} parameters and {budget.epochs} epochs"
+    return f"A climb towards {budget.accuracy:.2%} within {limits}, from {plan.start.title!r}; its decisions are in climb.md."
+
+
 def data(now: Climb) -> dict[str, Any]:
     """All of it, JSON-ready."""
     return {
         "headline": headline(now),
-        "start": _mean_of(now, now.plan.start.network.parameters),
         "runs": len(now.figures),
         "spent": now.spent,
         "total": now.plan.total,
@@ -49,10 +56,6 @@ def data(now: Climb) -> dict[str, Any]:
         "set_back": [_move(move) for move in now.dropped],
         "decisions": now.decisions,
     }
-
-
-def _mean_of(now: Climb, parameters: int) -> dict[str, Any]:
-    return {"parameters": parameters}
 
 
 def looks(now: Climb) -> dict[int, int]:
@@ -77,12 +80,12 @@ def _move(move: Move) -> dict[str, Any]:
     }
 
 
-def markdown(now: Climb, ladder: Ladder, confirmed: dict[str, Evidence], day: date | None) -> str:
+def markdown(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: date | None) -> str:
     """The climb as a page to read."""
     return "\n".join(_lines(now, ladder, confirmed, day)) + "\n"
 
 
-def _lines(now: Climb, ladder: Ladder, confirmed: dict[str, Evidence], day: date | None) -> Iterator[str]:
+def _lines(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: date | None) -> Iterator[str]:
     plan = now.plan
     yield f"# The climb {ladder.name}"
     yield ""
@@ -122,7 +125,7 @@ def _lines(now: Climb, ladder: Ladder, confirmed: dict[str, Evidence], day: date
     yield "`after` counts the moves that had been taken before. Differences are to the step that stood then, seed by seed."
 
 
-def _confirmation(now: Climb, ladder: Ladder, confirmed: dict[str, Evidence], day: date | None) -> Iterator[str]:
+def _confirmation(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: date | None) -> Iterator[str]:
     if now.plan.locked:
         yield "The test set was not read: it is locked."
         yield ""

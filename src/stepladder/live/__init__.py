@@ -4,16 +4,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from stepladder.climb.drive import Standing
 from stepladder.job import Job
-from stepladder.live import notebook, terminal
+from stepladder.live import climbing, notebook, terminal
 from stepladder.sweep import Progress
 
 
 def follow(sweep: Iterator[Progress], todo: list[Job]) -> Progress:
     """Show a sweep of the jobs `todo` to its end; returns how it stood then."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    show = notebook.show if getattr(shell, "kernel", None) else terminal.show
+    show = notebook.show if _in_notebook() else terminal.show
     return show(sweep, todo)
+
+
+def climb(standings: Iterator[Standing]) -> Standing:
+    """Show a climb to its end; returns how it stood then."""
+    return (notebook.climb if _in_notebook() else climbing.show)(standings)
 
 
 def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> None:
@@ -21,3 +26,8 @@ def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> N
     for sentence in images:
         print(sentence)
     print(f"{recorded} of {recorded + todo} runs are recorded in {runs}, {todo} to train.", flush=True)
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return bool(getattr(shell, "kernel", None))
