@@ -62,8 +62,9 @@ class Setup:
     def source(self, dataset: Dataset) -> Source:
         """What the record of a run says of `dataset`."""
         path = None if self.data is None else str(self.data)
-        split, size, channels, holdout = self.reading
-        return Source(dataset.kind, path, holdout, len(dataset.train_images), len(dataset.test_images), split, size, channels)
+        split, size, channels, holdout, fold = self.reading
+        train, test = len(dataset.train_images), len(dataset.test_images)
+        return Source(dataset.kind, path, holdout, train, test, split, size, channels, fold)
 
 
 @dataclass(frozen=True)

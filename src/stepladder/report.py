@@ -7,7 +7,8 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
 - `data` {`kind` (of the source), `path` (as given, null for the embedded MNIST), `train` (images), `input` (channels, height,
   width), `classes` (their names, in the order of the labels)}
 - `images`: of the test set; `sampling`: what its own sampling adds to the budget's accuracy, half of a 95 % interval
-- `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set
+- `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set;
+  `fold`: which part of them, only where it is not the first
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
 - `damaged`: why each run that contradicts itself was set aside, a sentence each
 - `steps`: a list in ladder order, each with
@@ -111,6 +112,7 @@ def build(
         "images": images,
         "sampling": evidence.sampling(ladder.budget.accuracy, images),
         "holdout": setup.reading.holdout,
+        **({"fold": setup.reading.fold} if setup.reading.fold else {}),
         "machines": _machines(every),
         "damaged": [reason for arm in arms.values() for reason in arm.damaged],
         "steps": [

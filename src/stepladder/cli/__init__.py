@@ -59,12 +59,13 @@ def _lab(
     holdout: Annotated[
         int, typer.Option(help="Judge by so many training images, kept back from training, and leave the test set unread.")
     ] = 0,
+    fold: Annotated[int, typer.Option(help="Which of the parts of that size, that share no image, is kept back.")] = 0,
 ) -> "Lab":
     """What every command that reads or makes runs is told."""
     from stepladder.lab import Lab
 
     return Lab(
-        runs, data=data, split=split, size=_size(size), channels=channels, engine=engine, device=device, holdout=holdout
+        runs, data=data, split=split, size=_size(size), channels=channels, engine=engine, device=device, holdout=holdout, fold=fold
     )  # fmt: skip
 
 

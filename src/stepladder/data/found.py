@@ -23,12 +23,19 @@ class Reading(NamedTuple):
     - `size`: (height, width) that every image is resized to. `channels`: 1 (grey) or 3 (colour) that all are converted to
     - `holdout`: so many training images, the same share of every class, are kept back from training and take the place of the
       test images; those of a validation part first, where the source has one
+    - `fold`: which of the parts that a holdout of this size may keep back, none of which share an image: 0 is the first
     """
 
     split: float = 0.0
     size: tuple[int, int] | None = None
     channels: int | None = None
     holdout: int = 0
+    fold: int = 0
+
+    @property
+    def judged(self) -> list[str]:
+        """What names of folders say of the images that judge; nothing for the test images."""
+        return ["holdout"] * bool(self.holdout) + [f"fold-{self.fold}"] * bool(self.fold)
 
 
 AS_IS = Reading()

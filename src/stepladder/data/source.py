@@ -46,13 +46,17 @@ def keep(path: Path | None, reading: Reading, kept: Path) -> None:
 
 
 def _decoded(path: Path | None, reading: Reading) -> Dataset:
+    if reading.fold and not reading.holdout:
+        raise DataError(
+            f"fold is {reading.fold}, expected a holdout to go with it: a fold is one of the parts that it may keep back"
+        )
     found = read(path or EMBEDDED, reading.size, reading.channels)
     if path is None:
         found = found._replace(kind="mnist")
     dataset = _dataset(path, found, reading.split)
     if path is None and not (reading.size or reading.channels) and dataset.digest != MNIST_DIGEST:
         raise DataError(f"{EMBEDDED}: the embedded MNIST is damaged: its SHA-256 is {dataset.digest}, expected {MNIST_DIGEST}")
-    return hold_out(dataset, reading.holdout) if reading.holdout else dataset
+    return hold_out(dataset, reading.holdout, reading.fold) if reading.holdout else dataset
 
 
 def _dataset(path: Path | None, found: Found, share: float) -> Dataset:

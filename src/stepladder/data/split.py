@@ -12,11 +12,13 @@ SPLIT_SEED = 1936
 """Of which images of a source without a test part become one. (The year of Fisher's irises.)"""
 
 
-def hold_out(dataset: Dataset, count: int) -> Dataset:
+def hold_out(dataset: Dataset, count: int, fold: int = 0) -> Dataset:
     """The data set in which `count` training images, chosen by `stratified`, stand in the place of the test images, and
     training is left with the others. Where the source has a validation part, they are that part's, as far as it goes.
 
-    Raises DataError for a count that leaves nothing to train on or to judge by.
+    No two folds share an image. A validation part serves fold 0 alone: the others are of training images that fold 0 trains on.
+
+    Raises DataError for a count that leaves nothing to train on or to judge by, and for a fold beyond those there are.
     """
     images, labels = dataset.train_images, dataset.train_labels
     apart = dataset.validation or Part(images[:0], labels[:0])
@@ -24,12 +26,32 @@ def hold_out(dataset: Dataset, count: int) -> Dataset:
     if not 0 < count <= most:
         of = f"the {len(labels):,} training{f' and {len(apart.labels):,} validation' if len(apart.labels) else ''} images"
         raise DataError(f"a holdout of {count:,} images, expected 1 to {most:,} of {of}")
+    if fold:
+        train, held = _apart(Part(images, labels), _further(labels, len(apart.labels), count, fold))
+        return with_parts(dataset, train, held)
     if count <= len(apart.labels):
         chosen = stratified(apart.labels, count)
         return with_parts(dataset, Part(images, labels), Part(apart.images[chosen], apart.labels[chosen]))
     train, held = _apart(Part(images, labels), stratified(labels, count - len(apart.labels)))
     both = Part(*(np.concatenate(pair) for pair in zip(apart, held, strict=True))) if len(apart.labels) else held
     return with_parts(dataset, train, both)
+
+
+def _further(labels: NDArray[np.uint8], validation: int, count: int, fold: int) -> NDArray[np.intp]:
+    """The training images of a fold but the first, of a source with so many validation images; DataError where there is none."""
+    left = np.arange(len(labels))
+    if validation:  # which fold 0 takes first
+        left = np.delete(left, stratified(labels, count - validation)) if count > validation else left
+        before = 1
+    else:
+        before = 0
+    there = before + (len(left) // count if count < len(labels) else 0)
+    if not 0 < fold < there:
+        numbers = f"0 to {there - 1}" if there > 1 else "0"
+        raise DataError(
+            f"fold is {fold}, expected {numbers}: a holdout of {count:,} images has {there} fold{'s' * (there != 1)} here"
+        )
+    return left[stratified(labels[left], count, fold=fold - before)]
 
 
 def split(part: Part, share: float) -> tuple[Part, Part]:
@@ -45,15 +67,17 @@ def split(part: Part, share: float) -> tuple[Part, Part]:
     return _apart(part, stratified(part.labels, count, SPLIT_SEED))
 
 
-def stratified(labels: NDArray[np.uint8], count: int, seed: int = HOLDOUT_SEED) -> NDArray[np.intp]:
+def stratified(labels: NDArray[np.uint8], count: int, seed: int = HOLDOUT_SEED, fold: int = 0) -> NDArray[np.intp]:
     """The indices of `count` labels, in order, of each class its share, to within one; the same ones every time.
 
-    Systematic sampling: the labels are shuffled, sorted by class, and taken at even distances.
+    Systematic sampling: the labels are shuffled, sorted by class, and taken at even distances. Those of another `fold` are each
+    so many places on: the distances are of at least n // count places, so that so many folds share none.
     """
     # NumPy keeps RandomState's numbers as they are for good (NEP 19); those of its newer generators may change.
     shuffled = np.random.RandomState(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    return np.sort(by_class[(np.arange(count) * len(labels) + len(labels) // 2) // count])
+    places = (np.arange(count) * len(labels) + len(labels) // 2) // count + fold
+    return np.sort(by_class[places % len(labels)])
 
 
 def _apart(part: Part, chosen: NDArray[np.intp]) -> tuple[Part, Part]:

@@ -29,7 +29,8 @@ def entry(path: Path, reading: Reading, store: Path) -> Path:
         seen = [(os.fspath(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files if file.is_file()]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return store / f"{_short([os.fspath(path.resolve()), reading])}-{_short([FORMAT, seen])}"
+    told = reading if reading.fold else reading[:-1]  # as it was before there were folds
+    return store / f"{_short([os.fspath(path.resolve()), told])}-{_short([FORMAT, seen])}"
 
 
 def read(folder: Path) -> Dataset | None:

@@ -54,7 +54,8 @@ def card(
         "test_accuracy": record.history[-1].test_accuracy,
         "seeds": {"n": over_seeds.n, "mean": over_seeds.mean, "sd": over_seeds.sd},
         "budget": None if budget is None else to_data(budget),
-        "data": {"kind": record.data.kind, "train": record.data.train, "test": record.data.test, "holdout": record.data.holdout},
+        "data": {"kind": record.data.kind, "train": record.data.train, "test": record.data.test, "holdout": record.data.holdout}
+        | ({"fold": record.data.fold} if record.data.fold else {}),
         "input": list(record.input),
         "classes": record.classes,
         "normalisation": {"mean": record.normalisation.mean, "std": record.normalisation.std},
@@ -81,13 +82,14 @@ def markdown(found: Mapping[str, Any]) -> str:
     """The card for people."""
     seeds, data, answers, budget = (found[name] for name in ("seeds", "data", "answers", "budget"))
     judged = "validation" if data["holdout"] else "test"
+    images = f"{data['test']:,} {judged} images" + (f" (fold {data['fold']})" if "fold" in data else "")
     spread = "" if seeds["sd"] is None else f", standard deviation {seeds['sd'] * 100:.3f} points"
     levels = "; ".join(
         f"{mean:.6g} and {std:.6g}" for mean, std in zip(*(found["normalisation"][name] for name in ("mean", "std")), strict=True)
     )
     rows = {
         "network": f"step {found['step']} ({found['title']}) of ladder {found['ladder']}, {found['parameters']:,} parameters",
-        "run": f"seed {found['seed']}, {found['epochs']} epochs, {found['test_accuracy']:.2%} of {data['test']:,} {judged} images",
+        "run": f"seed {found['seed']}, {found['epochs']} epochs, {found['test_accuracy']:.2%} of {images}",
         "step over its seeds": f"n = {seeds['n']}, mean {seeds['mean']:.3%}{spread}",
         "budget": "none known" if budget is None else _budget(budget),
         "trained on": f"{data['kind']}, {data['train']:,} images, by {found['engine']}, {found['date']}",

@@ -51,6 +51,7 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
         ("--size", reading.size and "x".join(map(str, reading.size)), reading.size != setup.reading.size),
         ("--channels", reading.channels, reading.channels != setup.reading.channels),
         ("--holdout", reading.holdout, reading.holdout != setup.reading.holdout),
+        ("--fold", reading.fold, reading.fold != setup.reading.fold),
         ("--engine", where.get("engine"), where.get("engine") not in (None, setup.engine)),
         ("--device", where.get("device"), where.get("device") not in (None, setup.device)),
         ("--data", _path(record), not same),
@@ -61,8 +62,8 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
 def _reading(record: Record, setup: Setup) -> Reading:
     """How the images of a run were read; records of schema 1 tell the holdout alone."""
     if record.data is None:
-        return setup.reading._replace(holdout=record.environment.get("holdout") or 0)
-    return Reading(record.data.split, record.data.size, record.data.channels, record.data.holdout)
+        return setup.reading._replace(holdout=record.environment.get("holdout") or 0, fold=0)
+    return Reading(record.data.split, record.data.size, record.data.channels, record.data.holdout, record.data.fold)
 
 
 def _digest(setup: Setup) -> str | None:
@@ -74,7 +75,7 @@ def _digest(setup: Setup) -> str | None:
 
 
 def _option(name: str, value: object) -> str:
-    return f"no {name}" if value is None or (name in ("--holdout", "--split") and not value) else f"{name} {value}"
+    return f"no {name}" if value is None or (name in ("--holdout", "--fold", "--split") and not value) else f"{name} {value}"
 
 
 def _path(record: Record) -> str | None:

@@ -51,7 +51,7 @@ def export(
         )
     first, *others = [_taken(setup, each, ladder, seed) for each in (step, *beside)]
     run, name = first.run, first.card["ladder"]
-    part = ["holdout"] * bool(setup.reading.holdout) + ["int8"] * int8
+    part = setup.reading.judged + ["int8"] * int8
     path = setup.runs / "-".join([name, step.id, *(each.id for each in beside), to, *part]) if folder is None else Path(folder)
     path = path if path.name else path.absolute()  # "." has none
     check_folder(path, force)

@@ -38,7 +38,8 @@ class Lab:
     - `split`: the share of images that becomes the test part of data that has none. `size`: (height, width) that pictures are
       resized to. `channels`: 1 (grey) or 3 (colour) that they are converted to
     - `holdout`: judge by so many training images, kept back from training (a validation part's first, where the data has one), the
-      same share of every class, and leave the test set unread: for whatever chooses
+      same share of every class, and leave the test set unread: for whatever chooses. `fold`: which of the parts of that size, that
+      share no image, is kept back, 0 or more
     - `engine`: "native" or "torch"; None is native on the CPU and torch on CUDA. `device`: "cpu" or "cuda"
     - `workers`: processes that train at the same time; None is one for each core. `threads` of one run; given alone, one run trains
       at a time. The native engine's bits do not depend on either
@@ -53,13 +54,14 @@ class Lab:
     size: tuple[int, int] | None = None
     channels: int | None = None
     holdout: int = 0
+    fold: int = 0
     engine: str | None = None
     device: str = "cpu"
     workers: int | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("holdout", 0), ("workers", 1), ("threads", 1)):
+        for name, least in (("holdout", 0), ("fold", 0), ("workers", 1), ("threads", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):
                 raise UserError(f"{name} is {value!r}, expected a whole number of at least {least}")
@@ -80,7 +82,8 @@ class Lab:
     def setup(self) -> Setup:
         """What its runs are made with, but for the threads."""
         chosen = self.engine or ("native" if self.device == "cpu" else "torch")
-        reading = Reading(self.split, None if self.size is None else (self.size[0], self.size[1]), self.channels, self.holdout)
+        size = None if self.size is None else (self.size[0], self.size[1])
+        reading = Reading(self.split, size, self.channels, self.holdout, self.fold)
         return Setup(Path(self.runs), None if self.data is None else Path(self.data), chosen, self.device, reading=reading)
 
     def run(

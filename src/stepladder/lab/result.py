@@ -120,7 +120,7 @@ class Result:
         """
         if self.hint:
             raise UserError(self.hint)
-        name = f"{self.ladder.name}-holdout" if self.setup.reading.holdout else self.ladder.name
+        name = "-".join([self.ladder.name, *self.setup.reading.judged])
         to = self.setup.runs / name if folder is None else Path(folder)
         found = self.data
         with records.alone(to.parent, to.name):

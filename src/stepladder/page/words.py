@@ -120,7 +120,8 @@ def measured(found: dict[str, Any]) -> str:
     date = f", {found['made']}" if found["made"] else ""
     judged = ""
     if found["holdout"]:
-        judged = f" What is called test here is {found['holdout']:,} training images kept back: the test set was not read."
+        fold = f" (fold {found['fold']})" if "fold" in found else ""
+        judged = f" What is called test here is {found['holdout']:,} training images kept back{fold}: the test set was not read."
     aside = f" {counted(len(found['damaged']), 'run')} set aside, as what it holds contradicts itself." if found["damaged"] else ""
     return f"Measured with {_seeds(found['steps'])} on {_machines(found['machines'])}{date}.{_images(found)}{judged}{aside}"
 

@@ -59,9 +59,9 @@ class Normalisation:
 @dataclass(frozen=True)
 class Source:
     """What a run was trained and judged on: the `kind` of its source ("mnist" is the embedded one), the `path` as it was given,
-    and how many images each part has. With a `holdout` the test images are so many of the training images; `split` is the share
-    of images that were made the test part, `size` (height, width) what they were resized to and `channels` what they were
-    converted to, where that was asked for."""
+    and how many images each part has. With a `holdout` the test images are so many of the training images, those of the `fold`
+    (which run.json leaves out where it is 0); `split` is the share of images that were made the test part, `size` (height,
+    width) what they were resized to and `channels` what they were converted to, where that was asked for."""
 
     kind: str
     path: str | None
@@ -71,6 +71,7 @@ class Source:
     split: Share = 0.0
     size: tuple[int, int] | None = None
     channels: int | None = None
+    fold: Count = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,10 @@ def encode(record: Record) -> bytes:
             return "[\n  " + ",\n  ".join(json.dumps(item, allow_nan=False) for item in found) + "\n ]"
         return json.dumps(found, allow_nan=False)
 
-    body = ("{\n" + ",\n".join(f' "{name}": {value(name, found)}' for name, found in asdict(record).items())).encode()
+    fields = asdict(record)
+    if record.data and not record.data.fold:
+        del fields["data"]["fold"]
+    body = ("{\n" + ",\n".join(f' "{name}": {value(name, found)}' for name, found in fields.items())).encode()
     return body + _SEAL + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
 
 
@@ -205,6 +209,8 @@ def _use_faults(record: Record) -> Iterator[str]:
         yield f"its input is {list(record.input)}, that of its network {record.network.get('input')}"
     if len(record.classes) != record.network.get("classes"):
         yield f"it names {len(record.classes)} classes, its network has {record.network.get('classes')}"
+    if record.data.fold and not record.data.holdout:
+        yield f"it was judged on fold {record.data.fold} of a holdout of no images"
     mean, std = record.normalisation.mean, record.normalisation.std
     if len(mean) != record.input[0] or len(std) != record.input[0] or min(std) <= 0:
         yield f"its normalisation has the means {mean} and deviations {std}, expected one above 0 for each channel"

@@ -8,11 +8,12 @@ def facts(card: Mapping[str, Any]) -> dict[str, str]:
     """The model card, as names and texts."""
     seeds, found, budget = card["seeds"], card["data"], card["budget"]
     judged = "validation" if found["holdout"] else "test"
+    fold = f", fold {found['fold']}" if "fold" in found else ""
     spread = "" if seeds["sd"] is None else f", standard deviation {100 * seeds['sd']:.3f} points"
     levels = zip(card["normalisation"]["mean"], card["normalisation"]["std"], strict=True)
     said = {
         "Network": f"step {card['step']} of ladder {card['ladder']}, {card['parameters']:,} parameters",
-        "Accuracy": f"{card['test_accuracy']:.2%} of {found['test']:,} {judged} images (seed {card['seed']})",
+        "Accuracy": f"{card['test_accuracy']:.2%} of {found['test']:,} {judged} images (seed {card['seed']}{fold})",
         "Over its seeds": f"n = {seeds['n']}, mean {seeds['mean']:.3%}{spread}",
         "Trained on": f"{found['kind']}, {found['train']:,} images, {card['epochs']} epochs",
         "Normalised by": "; ".join(f"mean {mean:.4f}, deviation {std:.4f}" for mean, std in levels),
