@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stepladder.climb.widths import depthwise
 from stepladder.spec import Join, Layer, Network, Shape, SpecError
-from stepladder.spec.layers import AvgPool, BlurPool, Conv, Excite, Linear, MaxPool, Multiply, Pointwise
+from stepladder.spec.layers import AvgPool, BlurPool, Conv, Excite, GroupNorm, Linear, MaxPool, Multiply, Pointwise
 
 
 class Block(NamedTuple):
@@ -58,7 +58,7 @@ def stride(layer: Layer) -> int:
 def replaced(network: Network, start: int, stop: int, layers: Sequence[Layer]) -> Network | None:
     """The network with other layers in the place of those from `start` to `stop`; None where that is no network.
 
-    Joins after them go back to where they went, and depthwise convolutions after them have as many channels as now enter.
+    Joins after them go back to where they went, and what has its input's channels has as many as now enter (`fed`).
     """
     shift = len(layers) - (stop - start)
     after = list[Layer]()
@@ -69,35 +69,36 @@ def replaced(network: Network, start: int, stop: int, layers: Sequence[Layer]) -
                 return None
             back = source < stop or source == start < stop
             after.append(replace(layer, layers=layer.layers + shift) if isinstance(layer, Join) and back else layer)
-        before = [*network.layers[:start], *layers]
-        after = fed(after, network.shapes()[stop][0], _channels(before, network.input))
-        return Network([*before, *after], network.input, network.classes)
+        before = network.shapes()
+        shapes = before[: start + 1]
+        for layer in layers:
+            shapes.append(_after(layer, shapes))
+        return Network([*network.layers[:start], *layers, *fed(after, before[stop:], shapes)], network.input, network.classes)
     except SpecError:
         return None
 
 
-def fed(layers: Sequence[Layer], old: int, new: int) -> list[Layer]:
-    """The layers, where their input has `new` channels instead of `old`: depthwise convolutions and what scales channels follow."""
-    found = list(layers)
-    for number, layer in enumerate(found if old != new else ()):
+def fed(layers: Sequence[Layer], before: Sequence[Shape], shapes: list[Shape]) -> list[Layer]:
+    """The layers, each of which had a shape of `before` as its input, as they follow those between `shapes`, which become longer:
+    depthwise convolutions, norms of each channel, and what scales channels, have as many as there are now."""
+    found = list[Layer]()
+    for layer, old, after in zip(layers, before, [*layers[1:], None], strict=False):
+        into = shapes[-1][0]
         match layer:
-            case Conv() if 1 < layer.groups == old:
-                times = layer.channels // layer.groups
-                found[number] = replace(layer, channels=times * new, groups=new)
-                old, new = times * old, times * new
-            case Conv():
-                break
-            case Linear() if number + 1 < len(found) and isinstance(found[number + 1], Excite) and layer.features == old:
-                found[number] = replace(layer, features=new)
+            case Conv() if depthwise(layer, old):
+                layer = replace(layer, channels=layer.channels // old[0] * into, groups=into)
+            case GroupNorm() if layer.groups == old[0]:
+                layer = replace(layer, groups=into)
+            case Linear() if isinstance(after, Excite):
+                layer = replace(layer, features=shapes[-after.layers][0])
+        found.append(layer)
+        shapes.append(_after(layer, shapes))
     return found
 
 
-def _channels(layers: Sequence[Layer], image: Shape) -> int:
-    """How many channels leave these layers, the first of a network."""
-    shapes = [image]
-    for layer in layers:
-        shapes.append(layer.join(shapes[-1], shapes[-1 - layer.layers]) if isinstance(layer, Join) else layer.output(shapes[-1]))
-    return shapes[-1][0]
+def _after(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    """The shape after a layer that follows those between `shapes`; raises SpecError where it does not fit."""
+    return layer.join(shapes[-1], shapes[-1 - layer.layers]) if isinstance(layer, Join) else layer.output(shapes[-1])
 
 
 def _blocks(network: Network) -> list[Block]:

@@ -66,8 +66,8 @@ def more_blocks(network: Network) -> Iterator[Candidate]:
     shapes = network.shapes()
     for number, blocks in enumerate(stages(network), start=1):
         block = blocks[-1]
-        before, after = shapes[block.start], shapes[block.stop]
-        copy = fed(_padded(network.layers[block.start : block.stop]), before[0], after[0])
+        after = shapes[block.stop]
+        copy = fed(_padded(network.layers[block.start : block.stop]), shapes[block.start :], shapes[: block.stop + 1])
         made = replaced(network, block.stop, block.stop, copy)
         if made is not None and made.shapes()[block.stop + len(copy)] == after:
             size = " x ".join(map(str, after[1:]))
