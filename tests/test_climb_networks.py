@@ -76,6 +76,11 @@ def test_a_block_more_at_the_end_of_each_stage() -> None:
     ]
 
 
+def test_a_block_whose_copy_cannot_keep_the_size_is_not_repeated() -> None:
+    assert made(changes.more_blocks, Network([Conv(4, kernel=4), *CLASSES])) == {}
+    assert made(changes.more_blocks, Network([Conv(4, kernel=4, padding=1), *CLASSES], input=(1, 2, 2))) == {}
+
+
 def test_each_hidden_block_is_left_out() -> None:
     assert made(changes.fewer_blocks, PLAIN) == {
         "without block 1": [SECOND, MaxPool(2), THIRD, FOURTH],

@@ -78,6 +78,26 @@ def replaced(network: Network, start: int, stop: int, layers: Sequence[Layer]) -
         return None
 
 
+def repeated(network: Network, block: Block) -> Network | None:
+    """The network with a copy of a block after it, padded so that it keeps what the block makes; None where it cannot."""
+    shapes = network.shapes()
+    inner, before = padded(network.layers[block.start : block.stop]), shapes[block.start : block.stop]
+    try:
+        copy = fed(inner, before, shapes[: block.stop + 1])
+    except SpecError:  # a window that is larger than what the block makes
+        return None
+    made = replaced(network, block.stop, block.stop, copy)
+    return made if made is not None and made.shapes()[block.stop + len(copy)] == shapes[block.stop] else None
+
+
+def padded(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers, with convolutions that keep the size of an image (those of an odd kernel do)."""
+    return [
+        replace(layer, stride=1, padding=(layer.kernel - 1) * layer.dilation // 2) if isinstance(layer, Conv) else layer
+        for layer in layers
+    ]
+
+
 def fed(layers: Sequence[Layer], before: Sequence[Shape], shapes: list[Shape]) -> list[Layer]:
     """The layers, each of which had a shape of `before` as its input, as they follow those between `shapes`, which become longer:
     depthwise convolutions, norms of each channel, and what scales channels, have as many as there are now."""

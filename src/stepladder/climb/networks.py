@@ -4,10 +4,10 @@ A change of layers is a function of the network, which yields candidates whose v
 moves of them all: it fits their widths.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from stepladder.climb.blocks import Block, fed, hidden, pools, replaced, stages, stride
+from stepladder.climb.blocks import Block, hidden, padded, pools, repeated, replaced, stages, stride
 from stepladder.climb.candidate import Candidate
 from stepladder.climb.widths import depthwise, fitted, scaled, shifted
 from stepladder.networks import layers
@@ -65,13 +65,10 @@ def more_blocks(network: Network) -> Iterator[Candidate]:
     """A copy of the last block of each size of image, padded so that it keeps the size."""
     shapes = network.shapes()
     for number, blocks in enumerate(stages(network), start=1):
-        block = blocks[-1]
-        after = shapes[block.stop]
-        copy = fed(_padded(network.layers[block.start : block.stop]), shapes[block.start :], shapes[: block.stop + 1])
-        made = replaced(network, block.stop, block.stop, copy)
-        if made is not None and made.shapes()[block.stop + len(copy)] == after:
-            size = " x ".join(map(str, after[1:]))
-            title = f"One {_words(network, block)} more at {size}"
+        made = repeated(network, blocks[-1])
+        if made is not None:
+            size = " x ".join(map(str, shapes[blocks[-1].stop][1:]))
+            title = f"One {_words(network, blocks[-1])} more at {size}"
             target = f"Another layer of patterns while the image is {size}."
             yield Candidate(f"block more in stage {number}", "network", made, title, target)
 
@@ -159,7 +156,7 @@ def residuals(network: Network) -> Iterator[Candidate]:
         last = inner[-1]
         plain = all(isinstance(layer, Conv) and layer.stride == 1 for layer in inner)
         if plain and isinstance(last, Conv) and last.activation and shapes[block.start][0] == last.channels:
-            new = _padded([*inner[:-1], replace(last, activation=None)])
+            new = padded([*inner[:-1], replace(last, activation=None)])
             new.append(Residual(len(new)))
             made = replaced(network, block.start, block.stop, new)
             if made is not None:
@@ -189,14 +186,6 @@ CHANGES: tuple[Callable[[Network], Iterator[Candidate]], ...] = (
     *(more_blocks, fewer_blocks, shifted_widths, separable, pooling_kinds, moved_pools, residuals, excitations),
 )
 """Changes of the layers; another joins by being listed."""
-
-
-def _padded(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers, with convolutions that keep the size of an image (those of an odd kernel do)."""
-    return [
-        replace(layer, stride=1, padding=(layer.kernel - 1) * layer.dilation // 2) if isinstance(layer, Conv) else layer
-        for layer in layers
-    ]
 
 
 def _words(network: Network, block: Block) -> str:
