@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import pytest
-
 import climbing
+import pytest
 from climbing import PLAIN, drawn, mixed, plan, simulated
+
 from stepladder.climb.ahead import stand, wanted
 from stepladder.climb.plan import Figure, Need, Plan
 from stepladder.climb.rule import Climb, bare, climb, concept
@@ -116,7 +116,7 @@ def test_pruning_ends_with_the_smallest_that_reaches_the_target() -> None:
 
     start = PLAIN.__class__("Wide", climbing.network(13), PLAIN.recipe)
     asked = plan(400, accuracy=0.994)
-    asked = Plan(start, asked.budget, 400.0, False, False, 0, 4, 0.0005, lambda step, budget: [], lambda step: sizes)
+    asked = Plan(start, asked.budget, 400.0, False, False, 0, 4, 0.00055, 0.0005, lambda step, budget: [], lambda step: sizes)
     now = Climb(asked, ask, bare(start))
     climb(now)
     assert now.step.network == climbing.network(8)  # 8 channels lie 0.04 points above the target, 7 on it

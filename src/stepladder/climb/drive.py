@@ -56,7 +56,7 @@ class Drive:
         return True
 
     def figure(self, need: Need, record: Record) -> Figure:
-        """What a run came to: the mean of the last epochs, in which the target is to hold, where weights are averaged; else the last."""
+        """What a run came to: where weights are averaged, the mean of the epochs in which the target is to hold; else the last."""
         cost = sum(epoch.seconds for epoch in record.history) if self.timed else 1.0
         if record.status == "diverged":
             return Figure(0.0, cost)

@@ -49,7 +49,8 @@ class Plan:
     - `total`: what all runs may cost together, in the unit of `Figure.cost`, those of the confirmation too unless it is `locked`
     - `few`: whether each move is tested as it is tried, as must be where runs are few
     - `folds`: disjoint parts of the training images that can be kept back; the first explores, the others verify
-    - `difference`: of accuracies, as a fraction, that the tests look for
+    - `deviation`: of an accuracy over seeds, as it is expected before there are runs
+    - `difference`: of accuracies, as a fraction, that the tests look for; a move that looks that much worse is not tried again
     - `moves`: the candidates of a step within a budget; `smaller`: the networks that pruning may try for a step, by falling size
     """
 
@@ -60,6 +61,7 @@ class Plan:
     locked: bool
     seed: int
     folds: int
+    deviation: float
     difference: float
     moves: Callable[[Step, Budget], Sequence[Candidate]]
     smaller: Callable[[Step], Sequence[Network]]

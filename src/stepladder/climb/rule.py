@@ -26,8 +26,8 @@ from stepladder.climb.sequential import Test, deviation, sprt
 from stepladder.spec import SpecError
 from stepladder.steps import Step
 
-AFTER_ONE, AFTER_TWO = -0.0005, -0.0002
-"""A candidate whose mean difference lies below it after so many seeds is dropped."""
+AFTER_ONE, AFTER_TWO = -1.0, -0.4
+"""A candidate whose mean difference lies below it after one and two seeds is dropped; in differences that are looked for."""
 SEEDS = 3
 """Of a candidate that explores."""
 
@@ -78,7 +78,7 @@ class Climb:
     @property
     def deviation(self) -> float:
         """Of a difference between two runs of different seeds: without credit for pairing."""
-        return float(2**0.5 * deviation(self.arms.values()))
+        return float(2**0.5 * deviation(self.arms.values(), self.plan.deviation))
 
     @property
     def reserve(self) -> float:
@@ -169,12 +169,14 @@ def concept(step: Step, name: str) -> Any:
 def _explored(now: Climb, candidate: Candidate, step: Step) -> Move | None:
     """Whether up to three seeds look better than those of the present step."""
     differences: list[float] = []
+    worse = now.plan.difference
     for seed in range(EXPLORE, EXPLORE + SEEDS):
         before = now.run(now.step, seed, 0, [_mean(now, now.step)])
-        typical = [before - 0.01, before if len(differences) < SEEDS - 1 else before + 0.01]
+        last = len(differences) == SEEDS - 1
+        typical = [before - 10 * worse, before + (10 * worse if last else 0.0)]
         differences.append(now.run(step, seed, 0, typical) - before)
         mean = sum(differences) / len(differences)
-        if (len(differences) == 1 and mean < AFTER_ONE) or (len(differences) == 2 and mean < AFTER_TWO):
+        if (len(differences) == 1 and mean < AFTER_ONE * worse) or (len(differences) == 2 and mean < AFTER_TWO * worse):
             break
     good = len(differences) == SEEDS and mean > 0
     now.decide(
@@ -202,7 +204,7 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Any
             return found._replace(answer="no")
         part = folds[number % len(folds)]
         before = now.run(other, seed + number, part, [_mean(now, other)])
-        after = now.run(step, seed + number, part, [before + difference / 2, before - 0.01])
+        after = now.run(step, seed + number, part, [before + difference / 2, before - 10 * difference])
         found = sprt([*found.observations, after - before], 0.0, difference, now.deviation, limits)
     return found
 
@@ -316,7 +318,7 @@ def _reaches(now: Climb, step: Step) -> Test:
         if now.left < now.mean_cost:
             found = found._replace(answer="no")
             break
-        one = now.run(step, VERIFY + number, folds[number % len(folds)], [target, target + 0.005])
+        one = now.run(step, VERIFY + number, folds[number % len(folds)], [target, target + 10 * half])
         found = sprt([*found.observations, one], target - half, target + half, now.deviation / 2**0.5, VERIFIED)
     now.decide(phase="prune", parameters=step.network.parameters, **found._asdict(), taken=found.answer == "yes")
     return found

@@ -190,7 +190,7 @@ class Lab:
         runs: int | None = None,
         seed: int = 0,
         locked: bool = False,
-        difference: float = 0.0005,
+        difference: float | None = None,
         output: str | Path = "climbed.py",
         progress: bool = True,
     ) -> "Climbed":
@@ -200,9 +200,9 @@ class Lab:
         it is `locked`. The ladder is written to `output`.
 
         It takes about so many `hours`, or so many `runs` in all. `seed` is of the order in which moves are tried; `difference` is
-        that of accuracies (a fraction) which its tests look for. Interrupted at any moment, the same call goes on, and ends with
-        the same ladder. Raises UserError for a start that the budget does not allow or that is not made of layers, and where a
-        climb of this name was begun with something else.
+        that of accuracies (a fraction) which its tests look for, by default about the deviation of a run over seeds. Interrupted at
+        any moment, the same call goes on, and ends with the same ladder. Raises UserError for a start that the budget does not
+        allow or that is not made of layers, and where a climb of this name was begun with something else.
         """
         from stepladder.lab import climb
 
