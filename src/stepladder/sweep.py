@@ -58,7 +58,7 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
     Workers and this process share the folder of runs: progress is read from the checkpoints there. A run that raises,
     or whose process dies, becomes a Failure; the others go on.
     """
-    futures = {executor.submit(_train, job): job for job in jobs}
+    futures = {executor.submit(train_job, job): job for job in jobs}
     recorded: list[Run] = []
     failures: list[Failure] = []
     pending: set[Future[Path]] = set(futures)
@@ -69,7 +69,7 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
             try:
                 record = records.read(future.result())
             except Exception as error:  # of whatever kind: it fails this run alone, and is told
-                failures.append(Failure(job, _reason(error), isinstance(error, OSError)))
+                failures.append(Failure(job, reason(error), isinstance(error, OSError)))
             else:
                 recorded.append(Run(job, record.history, record.status))
         running = [futures[future] for future in futures if future in pending and future.running()]
@@ -83,13 +83,15 @@ def _history(job: Job) -> list[Epoch]:
         return []  # its worker finds the same damage, and that run alone fails by it
 
 
-def _train(job: Job) -> Path:
+def train_job(job: Job) -> Path:
+    """Train a job in a worker, unless it is recorded; returns the folder of its run."""
     from stepladder.train import train  # here, so that the process that only hands out work needs no torch
 
     return train(job)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why a run failed, in words."""
     if isinstance(error, BrokenProcessPool):
         return "its worker process was killed or died (out of memory?)"
     if isinstance(error, UserError):

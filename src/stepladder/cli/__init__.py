@@ -197,6 +197,59 @@ def run(
 
 @app.command()
 @with_lab
+def climb(
+    lab: "Lab",
+    start: Annotated[
+        str | None,
+        typer.Argument(metavar="[START]", help="A ladder, climbed from its last kept step; left out: a plain network is made."),
+    ] = None,
+    parameters: Annotated[
+        int | None, typer.Option(help="At most so many; left out: what START's budget says, as all of these.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    accuracy: Annotated[float | None, typer.Option(help="The target, as a fraction: 0.994.")] = None,
+    hold: Annotated[int | None, typer.Option(help="In so many of the last epochs.")] = None,
+    macs: Annotated[int | None, typer.Option(help="At most so many multiply-adds an image.")] = None,
+    ram: Annotated[int | None, typer.Option(help="At most so many bytes of RAM in 8-bit integers.")] = None,
+    flash: Annotated[int | None, typer.Option(help="At most so many bytes of constants in 8-bit integers.")] = None,
+    hours: Annotated[float | None, typer.Option(help="About so long.")] = None,
+    runs_budget: Annotated[int | None, typer.Option(help="In so many runs, instead of hours.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The ladder that is left, a Python file.")] = Path("climbed.py"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the moves, how many runs fit and what they can show.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="Leave the test set unread.")] = False,
+    difference: Annotated[
+        float | None, typer.Option(help="What tests look for, in points; left out: about a run's deviation over seeds.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order in which moves are tried.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; left out: one for each core.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of one run; given alone: one run at a time.")] = None,
+) -> None:
+    """Climb by itself: try changes of one concept on training images kept back, keep what is shown to help, confirm the end on
+    fresh seeds. Interrupted at any moment, the same command goes on."""
+    from stepladder.cli import climbs
+
+    begun = climbs.begun(start)
+    limits = {
+        "parameters": parameters,
+        "epochs": epochs,
+        "accuracy": accuracy,
+        "hold": hold,
+        "macs": macs,
+        "ram": ram,
+        "flash": flash,
+    }
+    wish = climbs.wish(
+        begun, limits, hours, runs_budget, output, seed=seed, locked=locked, difference=difference and difference / 100
+    )
+    try:
+        print(climbs.climb(replace(lab, workers=workers, threads=threads), begun, wish, output, dry_run))
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on where it was.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+@app.command()
+@with_lab
 def report(
     lab: "Lab",
     ladder: LadderName = "mnist",

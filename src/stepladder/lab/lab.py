@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stepladder import engine, evidence, live, networks, records, sweep
 from stepladder.data import Dataset, Reading, check_fits
@@ -14,10 +15,13 @@ from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
 from stepladder.networks import Module
 from stepladder.records import RecordError
-from stepladder.spec import Network, SpecError, UserError
+from stepladder.spec import Budget, Network, SpecError, UserError
 from stepladder.steps import Ladder, Step
 from stepladder.sweep import Failure
 from stepladder.workers import Workers
+
+if TYPE_CHECKING:
+    from stepladder.lab.climb import Climbed
 
 MOST_SEEDS = 100_000
 """Of a step in one sweep."""
@@ -176,6 +180,34 @@ class Lab:
         self._look()
         check_fits(self.setup.dataset(chosen.network.classes), chosen.network.input)
         return export(self.setup, chosen, to, folder, ladder, int8, seed, layout, force, others)
+
+    def climb(
+        self,
+        start: Step | Ladder | None,
+        budget: Budget,
+        *,
+        hours: float | None = None,
+        runs: int | None = None,
+        seed: int = 0,
+        locked: bool = False,
+        difference: float | None = None,
+        output: str | Path = "climbed.py",
+        progress: bool = True,
+    ) -> "Climbed":
+        """Climb by itself (docs/climb.md): from a step, the last kept one of a ladder, or a plain network made for the images
+        (None), try changes of one concept on training images kept back, keep what sequential tests show to help, prune to the
+        smallest network that reaches the target, and confirm the end on fresh seeds and the test set, which is read once, unless
+        it is `locked`. The ladder is written to `output`.
+
+        It takes about so many `hours`, or so many `runs` in all. `seed` is of the order in which moves are tried; `difference` is
+        that of accuracies (a fraction) which its tests look for, by default about the deviation of a run over seeds. Interrupted at
+        any moment, the same call goes on, and ends with the same ladder. Raises UserError for a start that the budget does not
+        allow or that is not made of layers, and where a climb of this name was begun with something else.
+        """
+        from stepladder.lab import climb
+
+        wish = climb.Wish(budget, hours, runs, seed, locked, difference, Path(output).stem)
+        return climb.climb(self, climb.begin(self, start, wish), wish, Path(output), progress)
 
     def images(self) -> Dataset:
         """The images its runs are made on: `train_images` and `test_images`, uint8 (n, channels, height, width), `train_labels`,

@@ -5,16 +5,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from stepladder.climb.drive import Standing
 from stepladder.job import Job
-from stepladder.live import notebook, terminal
+from stepladder.live import climbing, notebook, terminal
 from stepladder.sweep import Progress
 
 
 def follow(sweep: Iterator[Progress], todo: list[Job]) -> Progress:
     """Show a sweep of the jobs `todo` to its end; returns how it stood then."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    show = notebook.show if getattr(shell, "kernel", None) else terminal.show
+    show = notebook.show if _in_notebook() else terminal.show
     return show(sweep, todo)
+
+
+def climb(standings: Iterator[Standing]) -> Standing:
+    """Show a climb to its end; returns how it stood then."""
+    return (notebook.climb if _in_notebook() else climbing.show)(standings)
 
 
 def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> None:
@@ -27,3 +32,8 @@ def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> N
 def counted(done: Iterable[Any], total: int, what: str) -> Iterator[Any]:
     """Whatever is done, as it comes, while stderr shows how many of a total."""
     return terminal.counted(done, total, what)
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return bool(getattr(shell, "kernel", None))

@@ -3,7 +3,9 @@
 import html
 from collections.abc import Iterator
 
+from stepladder.climb.drive import Standing
 from stepladder.job import Job
+from stepladder.live.climbing import lines
 from stepladder.live.terminal import line
 from stepladder.sweep import Progress
 
@@ -18,6 +20,16 @@ def show(sweep: Iterator[Progress], jobs: list[Job]) -> Progress:
     for now in sweep:
         handle.update(HTML(_written(now, total)))
     return now
+
+
+def climb(standings: Iterator[Standing]) -> Standing:
+    """Follow a climb to its end; returns how it stood then."""
+    from IPython.display import HTML, display
+
+    handle = display(HTML(""), display_id=True)
+    for standing in standings:
+        handle.update(HTML(f"<pre>{html.escape(chr(10).join(lines(standing)))}</pre>"))
+    return standing
 
 
 def _written(now: Progress, total: int) -> str:

@@ -22,6 +22,7 @@ from stepladder.records.folder import (
     tidy,
     verify,
     write,
+    write_bytes,
 )
 from stepladder.records.record import (
     SCHEMA,
@@ -41,5 +42,5 @@ __all__ = [
     "SCHEMA", "Array", "Checkpoint", "Epoch", "Exports", "Normalisation", "Record", "RecordError", "Source", "Status",
     "accuracy_fault", "alone", "broken", "clear_leftovers", "copies", "exists", "exports", "fingerprint", "lacks", "lock",
     "progress", "read", "read_checkpoint", "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write",
-    "write_checkpoint",
+    "write_bytes", "write_checkpoint",
 ]  # fmt: skip

@@ -1,0 +1,81 @@
+"""What `climb` is told, and what it shows."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepladder import ladders
+from stepladder.climb import story
+from stepladder.climb.plan import CONFIRMED, FEW, TRIED, VERIFIED, Plan
+from stepladder.climb.sequential import detectable
+from stepladder.lab.climb import Climbed, Wish
+from stepladder.spec import Budget, UserError
+from stepladder.steps import Ladder
+
+if TYPE_CHECKING:
+    from stepladder.lab import Lab
+
+
+def wish(
+    start: Ladder | None, limits: dict[str, Any], hours: float | None, runs: int | None, output: Path, **more: Any
+) -> Wish:  # fmt: skip
+    """What is asked for: a budget is that of the start, but for what is given."""
+    given = {name: value for name, value in limits.items() if value is not None}
+    if start is None and (missing := [f"--{name}" for name in ("parameters", "epochs", "accuracy") if name not in given]):
+        raise UserError(f"{' and '.join(missing)} not given: a climb without a start is told its budget")
+    budget = replace(start.budget, **given) if start else Budget(**given)
+    if output.suffix != ".py":
+        raise UserError(f"--output is {str(output)!r}, expected a Python file, as climbed.py")
+    return Wish(budget, hours, runs, name=output.stem, **more)
+
+
+def planned(plan: Plan, runs: float, moves: list[Any]) -> str:
+    """What a climb would do: the moves of its start, how many runs there is room for, and what effect they can show."""
+    few = runs < FEW
+    confirmed = 0 if plan.locked else 2 * CONFIRMED
+    limits = TRIED if few else VERIFIED
+    shown = detectable(plan.difference, 2**0.5 * plan.deviation, limits)
+    counts = Counter(move.concept for move in moves)
+    start, budget = plan.start, plan.budget
+    lines = [
+        f"from {start.title!r}: {start.network.parameters:,} of {budget.parameters:,} parameters, {start.recipe.epochs} of "
+        f"{budget.epochs} epochs",
+        f"{len(moves)} moves: {', '.join(f'{count} of {concept}' for concept, count in counts.items())}",
+        *(f"  {move.name}" for move in moves),
+        f"about {runs:,.0f} runs fit, {confirmed} of them for fresh seeds at the end"
+        + (": so few that each move is tested as it is tried" if few else ""),
+        f"an effect of {shown * 100:.2f} points is found four times out of five, with up to {limits.most} pairs, where runs "
+        f"deviate by {plan.deviation * 100:.3f} points",
+    ]
+    return "\n".join(lines)
+
+
+def sentences(climbed: Climbed) -> str:
+    """What came of it, and where it is."""
+    end = climbed.ladder.last
+    lines = [
+        story.headline(climbed.climb),
+        f"{climbed.path}: {len(climbed.ladder.steps)} steps, the end has {end.network.parameters:,} parameters",
+    ]
+    if climbed.result and (test := climbed.result[end.id].evidence.test):
+        lines.append(
+            f"on the test set, opened once: {test.mean:.3%} over {test.n} fresh seeds, {climbed.result[end.id].target.verdict}"
+        )
+    return "\n".join([*lines, f"the story: {climbed.story}"])
+
+
+def begun(name: str | None) -> Ladder | None:
+    """The ladder whose end is climbed from, if one is named."""
+    return None if name is None else ladders.load(name)
+
+
+def climb(lab: "Lab", start: Ladder | None, wish: Wish, output: Path, dry: bool) -> str:
+    """Climb, or say what a climb would do."""
+    from stepladder.lab import climb as climbing
+
+    plan = climbing.begin(lab, start, wish)
+    if dry:
+        moves = list(plan.moves(plan.start, plan.budget))
+        return planned(plan, climbing.runs_that_fit(plan, climbing.kept_back(lab), wish), moves)
+    return sentences(climbing.climb(lab, plan, wish, output, progress=True))

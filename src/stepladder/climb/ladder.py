@@ -1,0 +1,57 @@
+"""The ladder that a climb leaves."""
+
+from contextlib import suppress
+
+from stepladder.climb.candidate import Candidate
+from stepladder.climb.rule import Climb, Move, changed
+from stepladder.climb.sequential import Test
+from stepladder.evidence import estimate
+from stepladder.spec import SpecError
+from stepladder.steps import Ladder, Step
+
+
+def ladder(now: Climb, name: str) -> Ladder:
+    """The start, what was kept in the order in which it was taken, and, not kept, what was taken and then not shown to help."""
+    start = now.plan.start
+    root = Step(start.title, start.network, start.recipe, start.target, start.note, start.id)
+    steps = [root]
+    waiting = list(now.taken)
+    while waiting:
+        move = next(move for move in waiting if _follows(steps[-1], move.candidate))
+        waiting.remove(move)
+        steps.append(_step(steps, steps[-1], move, kept=True))
+    end = steps[-1]
+    for move in now.dropped:
+        if changed(end, move.candidate.concept, move.candidate.value):
+            steps.append(_step(steps, end, move, kept=False))
+    return Ladder(name, now.plan.budget, steps)
+
+
+def _follows(step: Step, candidate: Candidate) -> bool:
+    return changed(step, candidate.concept, candidate.value) is not None
+
+
+def _step(steps: list[Step], parent: Step, move: Move, kept: bool) -> Step:
+    """The step that a move makes after its parent, with a title of its own and what was seen of it."""
+    candidate, titles = move.candidate, {step.title for step in steps}
+    number, title = 1, candidate.title
+    while title in titles:
+        number += 1
+        title = f"{candidate.title} ({number})"
+    note = "" if move.test is None else f"On images kept back {sentence(move.test)}."
+    with suppress(SpecError):
+        return parent.then(title, target=candidate.target, note=note, kept=kept, **{candidate.concept: candidate.value})
+    return parent.then(title, kept=kept, **{candidate.concept: candidate.value})
+
+
+def sentence(test: Test) -> str:
+    """What a test saw, in words."""
+    if not test.observations:
+        return "it was not compared: it makes no difference any more, or no runs were left"
+    found = estimate(test.observations)
+    spread = "" if found.low is None or found.high is None else f" ({found.low * 100:+.3f} to {found.high * 100:+.3f})"
+    return f"{found.mean * 100:+.3f} points{spread} over {_pairs(found.n)}, log-likelihood ratio {test.log_ratio:+.1f}"
+
+
+def _pairs(count: int) -> str:
+    return f"{count} pairs" if count > 1 else "1 pair"

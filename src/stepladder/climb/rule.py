@@ -1,0 +1,324 @@
+"""The decisions of a climb: a function of its plan and of runs, which are asked for one after the other in an order that no
+worker's pace changes."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from stepladder.climb.candidate import Candidate
+from stepladder.climb.plan import (
+    CONFIRMED,
+    DIRECT,
+    EXPLORE,
+    EXPLORING,
+    FEW_KEPT,
+    PAIRS,
+    TRIED,
+    VERIFIED,
+    VERIFY,
+    Figure,
+    Need,
+    Plan,
+)  # fmt: skip
+from stepladder.climb.sequential import Test, deviation, sprt
+from stepladder.spec import SpecError
+from stepladder.steps import Step
+
+AFTER_ONE, AFTER_TWO = -1.0, -0.4
+"""A candidate whose mean difference lies below it after one and two seeds is dropped; in differences that are looked for."""
+SEEDS = 3
+"""Of a candidate that explores."""
+
+Ask = Callable[[Need, Sequence[float]], Figure]
+"""The figure of a run; told what accuracies it may have, the likeliest first, for whoever wants to look ahead."""
+
+
+class Move(NamedTuple):
+    """A candidate that was taken, and what was tested of it: None while nothing is."""
+
+    candidate: Candidate
+    test: Test | None = None
+
+
+@dataclass
+class Climb:
+    """A climb under way. `step` is where it stands, `taken` the moves that lead there from the plan's start."""
+
+    plan: Plan
+    ask: Ask
+    step: Step
+    taken: list[Move] = field(default_factory=list)
+    dropped: list[Move] = field(default_factory=list)
+    """Taken, and not shown to help."""
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    spent: float = 0.0
+    figures: dict[Need, Figure] = field(default_factory=dict)
+    arms: dict[tuple[Step, int], list[float]] = field(default_factory=dict)
+    """The accuracies of the runs of a step that one part judges, but for those that diverged."""
+    tried: dict[str, list[Step]] = field(default_factory=dict)
+    """The steps on which each candidate was discarded, its own concept as in the start."""
+
+    def run(self, step: Step, seed: int, fold: int, guesses: Sequence[float]) -> float:
+        """The accuracy of a run, paid for once."""
+        need = Need(step, seed, fold)
+        if need not in self.figures:
+            figure = self.ask(need, guesses)
+            self.figures[need] = figure
+            self.spent += figure.cost
+            if figure.accuracy:
+                self.arms.setdefault((step, fold), []).append(figure.accuracy)
+        return self.figures[need].accuracy
+
+    def decide(self, **entry: Any) -> None:
+        """Write a decision down."""
+        self.decisions.append(entry)
+
+    @property
+    def deviation(self) -> float:
+        """Of a difference between two runs of different seeds: without credit for pairing."""
+        return float(2**0.5 * deviation(self.arms.values(), self.plan.deviation))
+
+    @property
+    def reserve(self) -> float:
+        """What the confirmation will cost."""
+        if self.plan.locked:
+            return 0.0
+        return 2 * CONFIRMED * self.mean_cost
+
+    @property
+    def left(self) -> float:
+        """What may still be spent before the confirmation."""
+        return self.plan.total - self.reserve - self.spent
+
+    @property
+    def mean_cost(self) -> float:
+        """Of a run."""
+        return self.spent / len(self.figures) if self.figures else 1.0
+
+
+def climb(now: Climb) -> None:
+    """A whole climb but for its confirmation; `ask` may raise, for a run that is not there yet."""
+    if now.plan.few:
+        _walk(now, _tested)
+    else:
+        _walk(now, _explored)
+        _verify(now)
+    _prune(now)
+
+
+def bare(step: Step) -> Step:
+    """Network and recipe of a step, all that decides its runs."""
+    return Step("climb", step.network, step.recipe)
+
+
+def changed(step: Step, concept: str, value: Any) -> Step | None:
+    """The bare step with one concept changed; None where that is no step, or changes nothing."""
+    with suppress(SpecError):
+        return bare(step.then("changed", **{concept: value}))
+    return None
+
+
+def _walk(now: Climb, judge: Callable[[Climb, Candidate, Step], Move | None]) -> None:
+    """Try candidates until a whole pass takes none, or nothing is left for more."""
+    while candidate := next(_untried(now), None):
+        step = changed(now.step, candidate.concept, candidate.value)
+        assert step is not None
+        around = _around(now, candidate)
+        if not _affords(now):
+            now.decide(phase="explore", ends="the runs for it are used")
+            return
+        if move := judge(now, candidate, step):
+            now.step = step
+            now.taken.append(move)
+        else:
+            now.tried.setdefault(candidate.name, []).append(around)
+    now.decide(phase="explore", ends="a whole pass took nothing")
+
+
+def _affords(now: Climb) -> bool:
+    """Whether one more candidate fits before what is kept for tests and confirmation."""
+    kept = FEW_KEPT if now.plan.few else 1 - EXPLORING
+    arms = 0 if now.plan.few else len(_units(now.plan.start, now.taken)) + 2
+    return now.left >= max(kept * (now.plan.total - now.reserve), arms * PAIRS * now.mean_cost, 2 * now.mean_cost)
+
+
+def _untried(now: Climb) -> Iterator[Candidate]:
+    """The candidates of the present step in the order in which they are tried: the least often discarded first, else at random; not
+    those that were discarded in the same surroundings."""
+    found = list(now.plan.moves(now.step, now.plan.budget))
+    random.Random(f"{now.plan.seed} {len(now.taken)}").shuffle(found)
+    found.sort(key=lambda candidate: len(now.tried.get(candidate.name, ())))
+    for candidate in found:
+        if _around(now, candidate) not in now.tried.get(candidate.name, ()):
+            yield candidate
+
+
+def _around(now: Climb, candidate: Candidate) -> Step:
+    """The present step without what the candidate changes."""
+    back = changed(now.step, candidate.concept, concept(now.plan.start, candidate.concept))
+    return back or now.step
+
+
+def concept(step: Step, name: str) -> Any:
+    """The value of a concept."""
+    return step.network if name == "network" else getattr(step.recipe, name)
+
+
+def _explored(now: Climb, candidate: Candidate, step: Step) -> Move | None:
+    """Whether up to three seeds look better than those of the present step."""
+    differences: list[float] = []
+    worse = now.plan.difference
+    for seed in range(EXPLORE, EXPLORE + SEEDS):
+        before = now.run(now.step, seed, 0, [_mean(now, now.step)])
+        last = len(differences) == SEEDS - 1
+        typical = [before - 10 * worse, before + (10 * worse if last else 0.0)]
+        differences.append(now.run(step, seed, 0, typical) - before)
+        mean = sum(differences) / len(differences)
+        if (len(differences) == 1 and mean < AFTER_ONE * worse) or (len(differences) == 2 and mean < AFTER_TWO * worse):
+            break
+    good = len(differences) == SEEDS and mean > 0
+    now.decide(
+        phase="explore", move=candidate.name, concept=candidate.concept, after=len(now.taken), differences=differences, taken=good
+    )
+    return Move(candidate) if good else None
+
+
+def _tested(now: Climb, candidate: Candidate, step: Step) -> Move | None:
+    """Whether a candidate is shown to help against the present step, each with seeds of its own."""
+    found = _test(now, step, now.step, DIRECT + 100 * len(now.taken), 0, TRIED)
+    good = found.answer == "yes"
+    now.decide(phase="test", move=candidate.name, concept=candidate.concept, after=len(now.taken), **found._asdict(), taken=good)
+    return Move(candidate, found) if good else None
+
+
+def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Any) -> Test:
+    """Whether a step is better than another, pair by pair, as far as runs go."""
+    difference = now.plan.difference
+    folds = range(fold, now.plan.folds)
+    found = Test((), 0.0, "open")
+    while found.answer == "open":
+        number = len(found.observations)
+        if now.left < 2 * now.mean_cost:
+            return found._replace(answer="no")
+        part = folds[number % len(folds)]
+        before = now.run(other, seed + number, part, [_mean(now, other)])
+        after = now.run(step, seed + number, part, [before + difference / 2, before - 10 * difference])
+        found = sprt([*found.observations, after - before], 0.0, difference, now.deviation, limits)
+    return found
+
+
+def _mean(now: Climb, step: Step) -> float:
+    """The mean accuracy of a step's runs so far, to look ahead with."""
+    found = [accuracy for fold in range(now.plan.folds) for accuracy in now.arms.get((step, fold), ())]
+    return sum(found) / len(found) if found else 0.99
+
+
+def _verify(now: Climb) -> None:
+    """Set each changed concept back, the last taken first, and keep what is then shown to have helped.
+
+    Networks follow from one another: each is held against the one before it, with the end's recipe.
+    """
+    kept = _units(now.plan.start, now.taken)
+    tests: dict[str, Test] = {}
+    for candidate in reversed(_units(now.plan.start, now.taken)):
+        waiting = [candidate]
+        while waiting:
+            each = waiting.pop()
+            found = _set_back(now, kept, each)
+            if found is None or found.answer == "yes":
+                tests |= {each.name: found} if found else {}
+                continue
+            after = _networks(kept)[_networks(kept).index(each) + 1 :] if each.concept == "network" else []
+            kept.remove(each)
+            now.dropped.append(Move(each, found))
+            waiting += after[:1]  # the next network is held against the one before now
+    now.taken = [Move(candidate, tests.get(candidate.name)) for candidate in kept]
+    step = _built(now.plan.start, kept)
+    assert step is not None
+    now.step = step
+
+
+def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate) -> Test | None:
+    """What is shown of a concept against its value before; None where it cannot be set back alone."""
+    later = _networks(kept)[_networks(kept).index(candidate) + 1 :] if candidate.concept == "network" else []
+    here = [each for each in kept if each not in later]
+    step, back = _built(now.plan.start, here), _built(now.plan.start, [each for each in here if each != candidate])
+    if step is None or back is None:
+        now.decide(phase="verify", move=candidate.name, concept=candidate.concept, ends="it cannot be set back alone", taken=True)
+        return None
+    if step == back or candidate.concept in step.recipe.void:
+        found = Test((), 0.0, "no")
+    else:
+        found = _test(now, step, back, VERIFY, 1, VERIFIED)
+    now.decide(phase="verify", move=candidate.name, concept=candidate.concept, **found._asdict(), taken=found.answer == "yes")
+    return found
+
+
+def _units(start: Step, taken: Sequence[Move]) -> list[Candidate]:
+    """What was taken and still makes a difference: of a field of the recipe the last, unless that is the start's own; of networks
+    those that lead to the last without coming back to one."""
+    units: list[Candidate] = []
+    for candidate in (move.candidate for move in taken):
+        if candidate.concept != "network":
+            units = [each for each in units if each.concept != candidate.concept]
+        elif (again := [each for each in _networks(units) if each.value == candidate.value]) or candidate.value == start.network:
+            later = _networks(units)[_networks(units).index(again[0]) :] if again else _networks(units)
+            units = [each for each in units if each not in later]
+        if candidate.value != concept(start, candidate.concept):
+            units.append(candidate)
+    return units
+
+
+def _networks(kept: Sequence[Candidate]) -> list[Candidate]:
+    return [each for each in kept if each.concept == "network"]
+
+
+def _built(start: Step, kept: Sequence[Candidate]) -> Step | None:
+    """The bare step in which these concepts have their values; None where there is none."""
+    network = _networks(kept)[-1].value if _networks(kept) else start.network
+    recipe = {each.concept: each.value for each in kept if each.concept != "network"}
+    with suppress(SpecError):
+        return Step("climb", network, replace(start.recipe, **recipe))
+    return None
+
+
+def _prune(now: Climb) -> None:
+    """Bisect for the smallest network whose mean is shown to reach the target, where that of the end is."""
+    if _reaches(now, now.step).answer != "yes":
+        return
+    networks = now.plan.smaller(now.step)
+    low, high, smallest = 0, len(networks), None
+    while low < high:
+        middle = (low + high) // 2
+        step = changed(now.step, "network", networks[middle])
+        found = _reaches(now, step) if step else Test((), 0.0, "no")
+        if found.answer == "yes":
+            assert step is not None
+            low, smallest = middle + 1, Move(_smaller(networks[middle]), found)
+        else:
+            high = middle
+    if smallest:
+        now.taken.append(smallest)
+        now.step = changed(now.step, "network", smallest.candidate.value) or now.step
+
+
+def _smaller(network: Any) -> Candidate:
+    return Candidate("pruned", "network", network, "Fewer parameters", "As few parameters as reach the target.")
+
+
+def _reaches(now: Climb, step: Step) -> Test:
+    """Whether the mean accuracy of a step is the target, or half a difference above it, rather than half a difference below."""
+    target, half = now.plan.budget.accuracy, now.plan.difference / 2
+    folds = range(min(1, now.plan.folds - 1), now.plan.folds)
+    found = Test((), 0.0, "open")
+    while found.answer == "open":
+        number = len(found.observations)
+        if now.left < now.mean_cost:
+            found = found._replace(answer="no")
+            break
+        one = now.run(step, VERIFY + number, folds[number % len(folds)], [target, target + 10 * half])
+        found = sprt([*found.observations, one], target - half, target + half, now.deviation / 2**0.5, VERIFIED)
+    now.decide(phase="prune", parameters=step.network.parameters, **found._asdict(), taken=found.answer == "yes")
+    return found

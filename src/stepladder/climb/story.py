@@ -1,0 +1,166 @@
+"""A climb in words: what was tried, what was taken, and what was shown of it."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from stepladder.climb.ladder import sentence as tested
+from stepladder.climb.plan import Plan
+from stepladder.climb.rule import Climb, Move
+from stepladder.climb.sequential import Test
+from stepladder.evidence import Evidence, estimate
+from stepladder.steps import Ladder
+
+
+def decision(entry: dict[str, Any]) -> str:
+    """A decision as a line."""
+    if "ends" in entry and "move" not in entry:
+        return f"{entry['phase']}: ends, as {entry['ends']}"
+    if "ends" in entry:
+        return f"verify: {entry['move']} stays, {entry['ends']}"
+    if entry["phase"] == "prune":
+        reaches = "reaches" if entry["taken"] else "is not shown to reach"
+        return f"prune: {entry['parameters']:,} parameters, {reaches} the target ({_runs(len(entry['observations']))})"
+    seen = entry["differences"] if entry["phase"] == "explore" else entry["observations"]
+    mean = f" {_mean(seen) * 100:+.3f} points," if seen else ""
+    answer = {"explore": ("taken", "dropped"), "test": ("kept", "not kept"), "verify": ("stays", "set back")}[entry["phase"]]
+    return f"{entry['phase']}: {entry['move']}{mean} {_pairs(len(seen))}: {answer[not entry['taken']]}"
+
+
+def headline(now: Climb) -> str:
+    """What a climb did, in a sentence."""
+    tried = [entry for entry in now.decisions if entry["phase"] in ("explore", "test") and "move" in entry]
+    taken = sum(entry["taken"] for entry in tried)
+    verified = sum(move.test is not None and move.test.answer == "yes" for move in now.taken)
+    told = "" if now.plan.few else f", took {taken} while exploring"
+    return f"Tried {len(tried)} moves in {len(now.figures):,} runs{told}, {verified} verified."
+
+
+def what(plan: Plan) -> str:
+    """What was asked for, in a sentence."""
+    budget = plan.budget
+    limits = f"{budget.parameters:,} parameters and {budget.epochs} epochs"
+    return f"A climb towards {budget.accuracy:.2%} within {limits}, from {plan.start.title!r}; its decisions are in climb.md."
+
+
+def data(now: Climb) -> dict[str, Any]:
+    """All of it, JSON-ready."""
+    return {
+        "headline": headline(now),
+        "runs": len(now.figures),
+        "spent": now.spent,
+        "total": now.plan.total,
+        "looks": looks(now),
+        "kept": [_move(move) for move in now.taken],
+        "set_back": [_move(move) for move in now.dropped],
+        "decisions": now.decisions,
+    }
+
+
+def looks(now: Climb) -> dict[int, int]:
+    """How many runs each kept-back part judged."""
+    return dict(sorted(Counter(need.fold for need in now.figures).items()))
+
+
+def _move(move: Move) -> dict[str, Any]:
+    test = move.test or Test((), 0.0, "open")
+    found = estimate(test.observations) if test.observations else None
+    return {
+        "move": move.candidate.name,
+        "concept": move.candidate.concept,
+        "title": move.candidate.title,
+        "pairs": len(test.observations),
+        "log_ratio": test.log_ratio,
+        "answer": test.answer,
+        "mean": found and found.mean,
+        "low": found and found.low,
+        "high": found and found.high,
+        "differences": list(test.observations),
+    }
+
+
+def markdown(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: date | None) -> str:
+    """The climb as a page to read."""
+    return "\n".join(_lines(now, ladder, confirmed, day)) + "\n"
+
+
+def _lines(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: date | None) -> Iterator[str]:
+    plan = now.plan
+    yield f"# The climb {ladder.name}"
+    yield ""
+    yield headline(now)
+    yield (
+        f"All of it was judged by {len(looks(now))} parts of the training images, kept back in turn, {_looks(now)}. "
+        f"A difference of {plan.difference * 100:g} points was looked for; the deviation of a run over seeds was found to be "
+        f"{now.deviation / 2**0.5 * 100:.3f} points."
+    )
+    yield ""
+    yield from _confirmation(now, ladder, confirmed, day)
+    yield "## What is kept"
+    yield ""
+    if not now.taken:
+        yield "Nothing: no change was shown to help."
+    for number, move in enumerate(now.taken, 1):
+        shown = "it was taken, and not tested alone" if move.test is None else tested(move.test)
+        if move.candidate.name == "pruned" and move.test:
+            shown = f"its mean of {_runs(len(move.test.observations))} reaches the target: {_mean(move.test.observations):.3%}"
+        yield f"{number}. **{move.candidate.title}** ({move.candidate.concept}): {shown}."
+    yield ""
+    if now.dropped:
+        yield "## Taken while exploring, and not shown to help"
+        yield ""
+        for move in now.dropped:
+            yield f"- {move.candidate.title} ({move.candidate.concept}): {tested(move.test or Test((), 0.0, 'no'))}."
+        yield ""
+    yield "## All that was tried"
+    yield ""
+    yield "| | move | after | seeds | differences, points | |"
+    yield "|---|---|---:|---:|---|---|"
+    for number, entry in enumerate((each for each in now.decisions if "after" in each), 1):
+        seen = entry["differences"] if entry["phase"] == "explore" else entry["observations"]
+        points = ", ".join(f"{each * 100:+.2f}" for each in seen)
+        yield f"| {number} | {entry['move']} | {entry['after']} | {len(seen)} | {points} | {'taken' if entry['taken'] else ''} |"
+    yield ""
+    yield "`after` counts the moves that had been taken before. Differences are to the step that stood then, seed by seed."
+
+
+def _confirmation(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: date | None) -> Iterator[str]:
+    if now.plan.locked:
+        yield "The test set was not read: it is locked."
+        yield ""
+        return
+    told = [(step, confirmed[step.id]) for step in ladder.steps if step.kept and step.id in confirmed and confirmed[step.id].test]
+    if not told:
+        return
+    yield f"## Confirmed on the test set{f', opened once, on {day}' if day else ''}"
+    yield ""
+    yield "| step | parameters | n | mean | deviation, points | held |"
+    yield "|---|---:|---:|---:|---:|---|"
+    for step, found in told:
+        assert found.test
+        deviation = "" if found.test.sd is None else f"{found.test.sd * 100:.3f}"
+        held = f"{found.held.count} of {found.held.n}" if found.held else ""
+        yield f"| {step.label} | {step.network.parameters:,} | {found.test.n} | {found.test.mean:.3%} | {deviation} | {held} |"
+    yield ""
+    yield "These are fresh seeds, trained on all training images; nothing was chosen by them."
+    yield ""
+
+
+def _looks(now: Climb) -> str:
+    found = looks(now)
+    first = f"the first by {found.get(0, 0):,} runs"
+    others = sum(count for fold, count in found.items() if fold)
+    return f"{first}, the others by {others:,}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _pairs(count: int) -> str:
+    return f"{count} pair{'s' * (count != 1)}"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"

@@ -1,0 +1,195 @@
+"""A climb from its start to its report: planned, driven, confirmed on fresh seeds, and written down."""
+
+import datetime
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepladder import live, networks, records
+from stepladder.climb import story
+from stepladder.climb.drive import Drive, asked, drive, opened
+from stepladder.climb.ladder import ladder
+from stepladder.climb.moves import candidates
+from stepladder.climb.plan import CONFIRMED, FEW, Plan
+from stepladder.climb.prune import smaller
+from stepladder.climb.rule import Climb, bare
+from stepladder.climb.sequential import prior
+from stepladder.climb.start import plain
+from stepladder.environment import cores
+from stepladder.job import Job, Setup
+from stepladder.networks import Module
+from stepladder.spec import Budget, UserError
+from stepladder.steps import Ladder, Step
+from stepladder.steps.source import source
+from stepladder.workers import Workers
+
+if TYPE_CHECKING:
+    from stepladder.lab.lab import Lab
+    from stepladder.lab.result import Result
+
+FOLDS = 4
+"""Parts of the training images that are kept back in turn: one explores, the others verify."""
+SHARE = 6
+"""Each is a sixth of the training images."""
+DIFFERENCE = 0.05 / 0.055
+"""What tests look for, in deviations of a run over seeds: 0.05 points near 99.4 % of 10,000 images."""
+USED = 0.85
+"""Of the time: the rest goes into starting processes, and into runs that were begun ahead and then not asked for."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a climb is to do: within `budget`, in so many `hours` or so many `runs`, one of them; the test set stays unread where it
+    is `locked`; `seed` is of the order in which moves are tried; `difference` of accuracies (a fraction) is what its tests look for,
+    by default about the deviation of a run over seeds, 0.05 points on MNIST; `name` is that of the ladder and of its folder beside
+    the runs."""
+
+    budget: Budget
+    hours: float | None = None
+    runs: int | None = None
+    seed: int = 0
+    locked: bool = False
+    difference: float | None = None
+    name: str = "climbed"
+
+    def __post_init__(self) -> None:
+        if (self.hours is None) == (self.runs is None):
+            raise UserError(f"hours is {self.hours!r} and runs is {self.runs!r}, expected one of them (--hours, --runs-budget)")
+        if self.hours is not None and not (isinstance(self.hours, int | float) and 0 < self.hours < 10_000):
+            raise UserError(f"hours is {self.hours!r}, expected a number above 0")
+        if self.runs is not None and (type(self.runs) is not int or not 1 <= self.runs <= 1_000_000):
+            raise UserError(f"runs is {self.runs!r}, expected a whole number of at least 1")
+        if self.difference is not None and not 0 < self.difference < 1:
+            raise UserError(f"difference is {self.difference!r}, expected a fraction above 0 (0.0005 are 0.05 points)")
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What a climb left: its `ladder`, the `path` of the Python file with it, all its decisions, and what the fresh seeds show,
+    None where the test set is locked."""
+
+    ladder: Ladder
+    path: Path
+    climb: Climb
+    result: "Result | None"
+    story: Path
+    """The climb in words, climb.md, beside the report."""
+
+    def __str__(self) -> str:
+        return story.markdown(self.climb, self.ladder, self.result.evidence if self.result else {}, None)
+
+    __repr__ = __str__
+
+
+def begin(lab: "Lab", start: Step | Ladder | None, wish: Wish) -> Plan:
+    """The plan of a climb: from a step, the last of a ladder that is kept, or a plain network made for the images."""
+    setup = kept_back(lab)
+    dataset = setup.dataset()
+    step = start.last if isinstance(start, Ladder) else start
+    if step is None:
+        step = plain(dataset.shape, len(dataset.classes), wish.budget)
+    if isinstance(step.network, Module):
+        found = networks.layers(step.network)
+        if found is None:
+            raise UserError(f"step {step.id}: a climb changes layers, and its module has none: {step.network.reason}")
+        step = Step(step.title, found, step.recipe, step.target, step.note, step.id)
+    lab._check([step])
+    if beyond := step.exceeds(wish.budget):
+        name, value, limit = beyond[0]
+        raise UserError(f"step {step.id} has {value:,} {name}, the budget of the climb allows {limit:,}: start from less")
+    workers, deviation = _workers(lab), prior(wish.budget.accuracy, len(dataset.test_labels))
+    total = float(wish.runs) if wish.runs else (wish.hours or 0) * 3600 * workers * USED
+    return Plan(
+        Step(step.title, step.network, step.recipe, step.target, step.note, step.id),
+        wish.budget,
+        total,
+        False,
+        wish.locked,
+        wish.seed,
+        FOLDS,
+        deviation,
+        wish.difference or DIFFERENCE * deviation,
+        lru_cache(maxsize=256)(candidates),
+        lru_cache(maxsize=64)(smaller),
+    )
+
+
+def climb(lab: "Lab", plan: Plan, wish: Wish, output: Path, progress: bool) -> Climbed:
+    """Climb as planned, confirm, and write the ladder to `output` and its report beside the runs."""
+    setup = replace(kept_back(lab), threads=lab.threads or max(1, cores() // _workers(lab)))
+    folder = setup.runs / wish.name
+    with records.alone(setup.runs, f"{wish.name}-climb"):
+        told = asked(plan, setup, "runs" if wish.runs else "hours", wish.runs or wish.hours or 0)
+        few = opened(folder / "climb.jsonl", told, lambda: runs_that_fit(plan, setup, wish) < FEW)
+        plan = replace(plan, few=few)
+        now = _driven(Drive(plan, setup, wish.runs is None, folder / "climb.jsonl"), _workers(lab), progress)
+        made = ladder(now, wish.name)
+        result = None if plan.locked else _confirmed(lab, made, now, progress)
+        day = datetime.date.fromisoformat(opening) if result and (opening := result.data["made"]) else None
+        found = result.evidence if result else {}
+        records.write_bytes(output, source(made, f"{story.headline(now)}\n\n{story.what(plan)}").encode())
+        records.write_bytes(folder / "climb.md", story.markdown(now, made, found, day).encode())
+        records.write_bytes(folder / "climb.json", (json.dumps(story.data(now), indent=1) + "\n").encode())
+        if result:
+            result.report(force=True)
+    return Climbed(made, output, now, result, folder / "climb.md")
+
+
+def runs_that_fit(plan: Plan, setup: Setup, wish: Wish) -> float:
+    """How many runs of the start there is time for, by one epoch of it here and now; or how many were asked for."""
+    return wish.runs or plan.total / seconds(plan, setup)
+
+
+def seconds(plan: Plan, setup: Setup) -> float:
+    """Of a run of the start, by its first epoch."""
+    from stepladder.train import train
+
+    step = bare(plan.start)
+    once = replace(step, recipe=replace(step.recipe, epochs=1))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as runs:
+        record = records.read(train(Job("climb", once, 0, replace(setup, runs=Path(runs)))))
+    return step.recipe.epochs * sum(epoch.seconds for epoch in record.history)
+
+
+def _driven(work: Drive, workers: int, progress: bool) -> Climb:
+    """The climb at its end."""
+    for fold in range(work.plan.folds):
+        replace(work.setup, reading=work.setup.reading._replace(fold=fold)).keep()
+    executor = Workers(workers)
+    try:
+        stands = drive(work, executor, workers)
+        if progress:
+            return live.climb(stands).now
+        *_, end = stands
+        return end.now
+    finally:
+        executor.kill()
+
+
+def _confirmed(lab: "Lab", made: Ladder, now: Climb, progress: bool) -> "Result":
+    """Fresh seeds of start and end on all training images, and of the steps between where there is room."""
+    whole = replace(lab, holdout=0, fold=0)
+    kept = [step.id for step in made.steps if step.kept]
+    between = len(kept[1:-1]) * CONFIRMED * now.mean_cost
+    ends = list(dict.fromkeys([kept[0], kept[-1]]))
+    result = whole.run(made, CONFIRMED, steps=ends, progress=progress)
+    if between and now.left >= between:
+        result = whole.run(made, CONFIRMED, steps=kept, progress=progress)
+    return result
+
+
+def kept_back(lab: "Lab") -> Setup:
+    """What the runs of a climb are made with: a sixth of the training images kept back, unless the lab says how many."""
+    if lab.fold:
+        raise UserError(f"fold is {lab.fold}, a climb keeps back one part after the other: expected none (0)")
+    setup = replace(lab, holdout=0).setup
+    if not lab.holdout:
+        return replace(setup, reading=setup.reading._replace(holdout=max(1, len(setup.dataset().train_labels) // SHARE)))
+    return lab.setup
+
+
+def _workers(lab: "Lab") -> int:
+    return lab.workers or (1 if lab.threads else cores())
