@@ -165,7 +165,7 @@ def test_a_network_tells_the_norm_that_one_image_is_too_few_for() -> None:
 def test_a_layer_kind_is_known_in_four_places_and_where_networks_come_in_and_go_out() -> None:
     named: dict[str, set[str]] = {kind.__name__: set() for kind in get_args(Layer)}
     for path in SOURCE.rglob("*.py"):
-        if path.parent.name != "ladders":
+        if path.parent.name not in ("ladders", "climb"):  # they arrange layers: what they do not name stays where it is
             names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
             names |= {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.alias | ast.ClassDef)}
             for kind in named.keys() & names:

@@ -9,7 +9,8 @@ A layer kind is a frozen dataclass in a file of this package, a member of `Layer
 
 Beside it a kind takes its public name (`stepladder/__init__.py`), its torch module (`engine/plain.py`), and what the native
 engine makes of it (`engine/kernels.py`, which refuses what it has not met). All else goes by these: networks, receptive
-fields, tables, pages, records and their reading back.
+fields, tables, pages, records and their reading back. A kind that chooses its channels or must agree with others about them is
+also told to `climb/widths.py`, or no climb changes its width.
 """
 
 from stepladder.spec.layers.activations import ELU, GELU, HardSwish, LeakyReLU, PReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
