@@ -18,7 +18,7 @@ ROOMS = (
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
 
 HOMES = {
-    "typer": {"cli"},
+    "typer": {"cli", "cli.options"},
     "cloudpickle": {"networks.module"},
     "rich": {"cli.tables", "live.climbing", "live.terminal"},
     "IPython": {"live.notebook"},

@@ -4,19 +4,17 @@ import json
 import os
 import sys
 import webbrowser
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import wraps
-from inspect import Parameter, Signature, signature
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from stepladder import __version__, ladders
 from stepladder.cli import tables
+from stepladder.cli.options import Channels, Epochs, Force, Json, LadderName, Size, height_and_width, sides, with_lab
 from stepladder.spec import UserError
 from stepladder.spec.budget import asked
 from stepladder.steps import Ladder, Step
@@ -32,72 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-LadderName = Annotated[
-    str, typer.Argument(metavar="LADDER", help="A built-in ladder, or a Python file that ends in `ladder = ...`.")
-]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of every step, instead of its own.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
-Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to this height and width.")]
-Channels = Annotated[int | None, typer.Option(help="Make pictures grey (1) or colour (3).")]
-Json = Annotated[bool, typer.Option("--json", help="Print data instead of text.")]
-
-
-def _lab(
-    # (Whether it may be read is told where it is read: by typer it would be told in four lines, and without the reason.)
-    runs: Annotated[Path, typer.Option(readable=False, help="The folder of records.")] = Path("runs"),
-    data: Annotated[
-        Path | None,
-        typer.Option(readable=False, help="Images, a file or a folder of any known format; left out: the embedded MNIST."),
-    ] = None,
-    split: Annotated[float, typer.Option(help="Make this share of the images the test part, where the data has none.")] = 0.0,
-    size: Size = None,
-    channels: Channels = None,
-    engine: Annotated[
-        str | None, typer.Option(help="What trains: native or torch; left out: native on cpu, torch on cuda.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Where it trains: cpu or cuda.")] = "cpu",
-    holdout: Annotated[
-        int, typer.Option(help="Judge by so many training images, kept back from training, and leave the test set unread.")
-    ] = 0,
-    fold: Annotated[int, typer.Option(help="Which of the parts of that size, that share no image, is kept back.")] = 0,
-) -> "Lab":
-    """What every command that reads or makes runs is told."""
-    from stepladder.lab import Lab
-
-    return Lab(
-        runs, data=data, split=split, size=_size(size), channels=channels, engine=engine, device=device, holdout=holdout, fold=fold
-    )  # fmt: skip
-
-
-def _size(given: str | None) -> tuple[int, int] | None:
-    """Height and width of HxW."""
-    if given is None:
-        return None
-    height, width = _sides(given, "--size", "height x width in pixels, as 28x28", 2)
-    return height, width
-
-
-def _sides(given: str, option: str, expected: str, count: int) -> tuple[int, ...]:
-    """The numbers between crosses."""
-    sides = given.lower().split("x")
-    if len(sides) != count or len(given) >= 20 or not all(side.isdecimal() and side.isascii() for side in sides):
-        raise UserError(f"{option} is {given!r}, expected {expected}")
-    return tuple(map(int, sides))
-
-
-def with_lab(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of a lab in the place of its `lab`, so that each option is declared once."""
-    own, shared = (list(signature(function).parameters.values()) for function in (command, _lab))
-
-    @wraps(command)
-    def called(**given: Any) -> None:
-        command(lab=_lab(**{option.name: given.pop(option.name) for option in shared}), **given)
-
-    parameters = [option.replace(kind=Parameter.KEYWORD_ONLY) for option in (*own, *shared) if option.name != "lab"]
-    called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what typer goes by
-    called.__annotations__ = {option.name: option.annotation for option in parameters}
-    return called
 
 
 def main() -> None:
@@ -346,7 +278,7 @@ def data(
     ten images of each class (contact-sheet.png, unless --output names another file; with --json only where it does)."""
     from stepladder.cli import images
 
-    found = images.found(path, _size(size), channels)
+    found = images.found(path, height_and_width(size), channels)
     told = images.describe(found)
     if output is None and not as_json:
         output = Path("contact-sheet.png")
@@ -438,7 +370,7 @@ def show(
     if ".py:" in ladder and not Path(ladder).exists():
         from stepladder.cli import modules
 
-        modules.show(ladder, _sides(input, "--input", "channels x height x width, as 3x32x32", 3), as_json, as_layers)
+        modules.show(ladder, sides(input, "--input", "channels x height x width, as 3x32x32", 3), as_json, as_layers)
         return
     loaded = ladders.load(ladder)
     chosen = loaded.step(step) if step else None
