@@ -49,13 +49,15 @@ def moves(step: Step, budget: Budget) -> list[Candidate]:
     return [each for each in CANDIDATES if concept(step, each.concept) != each.value]
 
 
-def plan(
-    total: int, seed: int = 0, accuracy: float = 0.999, smaller: Callable[[Step], Sequence[Network]] = lambda step: []
-) -> Plan:
+def none(step: Step) -> list[Network]:
+    """No network."""
+    return []
+
+
+def plan(total: int, seed: int = 0, accuracy: float = 0.999) -> Plan:
     """A climb of so many runs."""
-    return Plan(
-        PLAIN, Budget(10_000, 14, accuracy, hold=1), float(total), total < FEW, False, seed, 4, 0.00055, 0.0005, moves, smaller
-    )  # fmt: skip
+    budget = Budget(10_000, 14, accuracy, hold=1)
+    return Plan(PLAIN, budget, float(total), total < FEW, False, seed, 4, 0.00055, 0.0005, moves, none, none)
 
 
 @cache

@@ -1,13 +1,15 @@
 """The decisions of a climb, with runs that are drawn."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import climbing
 import pytest
 from climbing import PLAIN, drawn, mixed, plan, simulated
 
+from stepladder import Network
 from stepladder.climb.ahead import stand, wanted
-from stepladder.climb.plan import Figure, Need, Plan
+from stepladder.climb.plan import Figure, Need
 from stepladder.climb.rule import Climb, bare, climb, concept
 
 CLIMBS = 60
@@ -114,13 +116,32 @@ def test_pruning_ends_with_the_smallest_that_reaches_the_target() -> None:
         channels = need.step.network.layers[0].channels  # type: ignore[union-attr]
         return Figure(0.994 + 0.0004 * (channels - 7), 1.0)
 
-    start = PLAIN.__class__("Wide", climbing.network(13), PLAIN.recipe)
+    start = replace(PLAIN, network=climbing.network(13))
     asked = plan(400, accuracy=0.994)
-    asked = Plan(start, asked.budget, 400.0, False, False, 0, 4, 0.00055, 0.0005, lambda step, budget: [], lambda step: sizes)
+    asked = replace(asked, start=start, moves=lambda step, budget: [], narrower=lambda step: sizes)
     now = Climb(asked, ask, bare(start))
     climb(now)
     assert now.step.network == climbing.network(8)  # 8 channels lie 0.04 points above the target, 7 on it
-    assert [entry["taken"] for entry in now.decisions if entry["phase"] == "prune"] == [True, True, False, True, False] or now.taken
+    assert [move.candidate.name for move in now.taken] == ["pruned"]
+
+
+def test_pruning_leaves_out_blocks_as_long_as_the_target_is_reached() -> None:
+    chain: dict[object, list[Network]] = {
+        climbing.network(7): [climbing.network(6)],
+        climbing.network(6): [climbing.network(4), climbing.network(5)],
+    }
+
+    def ask(need: Need, guesses: Sequence[float]) -> Figure:
+        good = need.step.network in (climbing.network(7), climbing.network(6), climbing.network(5))
+        return Figure(0.996 if good else 0.99, 1.0)
+
+    start = replace(PLAIN, network=climbing.network(7))
+    asked = replace(
+        plan(400, accuracy=0.994), start=start, moves=lambda step, budget: [], shallower=lambda step: chain.get(step.network, [])
+    )
+    now = Climb(asked, ask, bare(start))
+    climb(now)
+    assert now.step.network == climbing.network(5)
 
 
 def test_networks_are_each_held_against_the_one_before() -> None:

@@ -11,6 +11,7 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
 - `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set;
   `fold`: which part of them, only where it is not the first
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
+- `climb`: only of a ladder that `stepladder climb` left, what `stepladder.climb.story.data` says of how it was climbed
 - `damaged`: why each run that contradicts itself was set aside, a sentence each
 - `steps`: a list in ladder order, each with
     - `id`, `title`, `parent` (an id, null for the root), `target`, `note`, `kept` (false: tried, and not gone on with)

@@ -9,6 +9,8 @@ from stepladder import ladders
 from stepladder.climb import story
 from stepladder.climb.plan import CONFIRMED, FEW, TRIED, VERIFIED, Plan
 from stepladder.climb.sequential import detectable
+from stepladder.environment import cores
+from stepladder.lab import climb as climbing
 from stepladder.lab.climb import Climbed, Wish
 from stepladder.spec import Budget, UserError
 from stepladder.steps import Ladder
@@ -72,10 +74,9 @@ def begun(name: str | None) -> Ladder | None:
 
 def climb(lab: "Lab", start: Ladder | None, wish: Wish, output: Path, dry: bool) -> str:
     """Climb, or say what a climb would do."""
-    from stepladder.lab import climb as climbing
-
-    plan = climbing.begin(lab, start, wish)
     if dry:
-        moves = list(plan.moves(plan.start, plan.budget))
-        return planned(plan, climbing.runs_that_fit(plan, climbing.kept_back(lab), wish), moves)
-    return sentences(climbing.climb(lab, plan, wish, output, progress=True))
+        setup, workers = climbing.kept_back(lab.setup), lab.workers or (1 if lab.threads else cores())
+        plan = climbing.begin(setup, workers, start, wish)
+        return planned(plan, climbing.runs_that_fit(plan, setup, wish), list(plan.moves(plan.start, plan.budget)))
+    asked = {name: getattr(wish, name) for name in ("hours", "runs", "seed", "locked", "difference")}
+    return sentences(lab.climb(start, wish.budget, **asked, output=output))

@@ -105,16 +105,23 @@ def _record(job: Job, future: Future[Path]) -> Record:
         raise UserError(f"the climb stops: its run {job} failed: {reason(error)} (the same command goes on)") from error
 
 
-def opened(log: Path, asked: Mapping[str, Any], few: Callable[[], bool]) -> bool:
-    """Whether runs are few, which is found out when the file of decisions is begun with what was asked for, and kept there.
+class Begun(NamedTuple):
+    """What was found out when a climb was begun: whether runs are few, and what they may cost."""
+
+    few: bool
+    total: float
+
+
+def opened(log: Path, asked: Mapping[str, Any], few: Callable[[], bool], total: float) -> Begun:
+    """Begin the file of decisions with what was asked for and found out, or read it there.
 
     Raises UserError where the file was begun with something else.
     """
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     if not lines:
-        found_few = few()
-        _replace(log, [{**asked, "few": found_few}])
-        return found_few
+        begun = Begun(few(), total)
+        _replace(log, [{**asked, **begun._asdict()}])
+        return begun
     before = _entries(log, lines)[0]
     found = json.loads(json.dumps(asked))
     for name in found:
@@ -123,7 +130,7 @@ def opened(log: Path, asked: Mapping[str, Any], few: Callable[[], bool]) -> bool
                 f"{log}: this climb was begun with {name} {_short(before.get(name))}, found {_short(found[name])}: give it another "
                 "name (-o), or delete its folder to begin anew (its runs stay)"
             )
-    return bool(before["few"])
+    return Begun(bool(before["few"]), float(before["total"]))
 
 
 def _short(value: Any) -> str:

@@ -50,7 +50,10 @@ def sentence(test: Test) -> str:
         return "it was not compared: it makes no difference any more, or no runs were left"
     found = estimate(test.observations)
     spread = "" if found.low is None or found.high is None else f" ({found.low * 100:+.3f} to {found.high * 100:+.3f})"
-    return f"{found.mean * 100:+.3f} points{spread} over {_pairs(found.n)}, log-likelihood ratio {test.log_ratio:+.1f}"
+    seeds = f"{test.seed}" if found.n == 1 else f"{test.seed} to {test.seed + found.n - 1}"
+    return (
+        f"{found.mean * 100:+.3f} points{spread} over {_pairs(found.n)} (seeds {seeds}), log-likelihood ratio {test.log_ratio:+.1f}"
+    )
 
 
 def _pairs(count: int) -> str:

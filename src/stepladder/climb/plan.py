@@ -51,7 +51,8 @@ class Plan:
     - `folds`: disjoint parts of the training images that can be kept back; the first explores, the others verify
     - `deviation`: of an accuracy over seeds, as it is expected before there are runs
     - `difference`: of accuracies, as a fraction, that the tests look for; a move that looks that much worse is not tried again
-    - `moves`: the candidates of a step within a budget; `smaller`: the networks that pruning may try for a step, by falling size
+    - `moves`: the candidates of a step within a budget; `narrower`: the networks that pruning may try for a step, by falling width;
+      `shallower`: those with a block less
     """
 
     start: Step
@@ -64,4 +65,5 @@ class Plan:
     deviation: float
     difference: float
     moves: Callable[[Step, Budget], Sequence[Candidate]]
-    smaller: Callable[[Step], Sequence[Network]]
+    narrower: Callable[[Step], Sequence[Network]]
+    shallower: Callable[[Step], Sequence[Network]]

@@ -23,11 +23,13 @@ from stepladder.climb.plan import (
     Plan,
 )  # fmt: skip
 from stepladder.climb.sequential import Test, deviation, sprt
-from stepladder.spec import SpecError
+from stepladder.spec import Network, SpecError
 from stepladder.steps import Step
 
 AFTER_ONE, AFTER_TWO = -1.0, -0.4
 """A candidate whose mean difference lies below it after one and two seeds is dropped; in differences that are looked for."""
+PRUNED = "pruned"
+"""The name of the move to the smallest network."""
 SEEDS = 3
 """Of a candidate that explores."""
 
@@ -197,7 +199,7 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Any
     """Whether a step is better than another, pair by pair, as far as runs go."""
     difference = now.plan.difference
     folds = range(fold, now.plan.folds)
-    found = Test((), 0.0, "open")
+    found = Test((), 0.0, "open", seed)
     while found.answer == "open":
         number = len(found.observations)
         if now.left < 2 * now.mean_cost:
@@ -205,7 +207,7 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Any
         part = folds[number % len(folds)]
         before = now.run(other, seed + number, part, [_mean(now, other)])
         after = now.run(step, seed + number, part, [before + difference / 2, before - 10 * difference])
-        found = sprt([*found.observations, after - before], 0.0, difference, now.deviation, limits)
+        found = sprt([*found.observations, after - before], 0.0, difference, now.deviation, limits)._replace(seed=seed)
     return found
 
 
@@ -285,34 +287,44 @@ def _built(start: Step, kept: Sequence[Candidate]) -> Step | None:
 
 
 def _prune(now: Climb) -> None:
-    """Bisect for the smallest network whose mean is shown to reach the target, where that of the end is."""
+    """Find the smallest network whose mean is shown to reach the target, where that of the end is: the narrowest by bisection, then
+    with a block less, as long as that does."""
     if _reaches(now, now.step).answer != "yes":
         return
-    networks = now.plan.smaller(now.step)
+    networks = now.plan.narrower(now.step)
     low, high, smallest = 0, len(networks), None
     while low < high:
         middle = (low + high) // 2
-        step = changed(now.step, "network", networks[middle])
-        found = _reaches(now, step) if step else Test((), 0.0, "no")
-        if found.answer == "yes":
-            assert step is not None
-            low, smallest = middle + 1, Move(_smaller(networks[middle]), found)
+        if pruned := _pruned(now, networks[middle]):
+            low, smallest = middle + 1, pruned
         else:
             high = middle
+    while True:
+        network = smallest.candidate.value if smallest else now.step.network
+        fewer = (_pruned(now, each) for each in now.plan.shallower(bare(replace(now.step, network=network))))
+        found = next(filter(None, fewer), None)
+        if found is None:
+            break
+        smallest = found
     if smallest:
         now.taken.append(smallest)
         now.step = changed(now.step, "network", smallest.candidate.value) or now.step
 
 
-def _smaller(network: Any) -> Candidate:
-    return Candidate("pruned", "network", network, "Fewer parameters", "As few parameters as reach the target.")
+def _pruned(now: Climb, network: Network) -> Move | None:
+    """The move to a smaller network, where its mean is shown to reach the target."""
+    step = changed(now.step, "network", network)
+    found = _reaches(now, step) if step else None
+    if found is None or found.answer != "yes":
+        return None
+    return Move(Candidate(PRUNED, "network", network, "Fewer parameters", "As few parameters as reach the target."), found)
 
 
 def _reaches(now: Climb, step: Step) -> Test:
     """Whether the mean accuracy of a step is the target, or half a difference above it, rather than half a difference below."""
     target, half = now.plan.budget.accuracy, now.plan.difference / 2
     folds = range(min(1, now.plan.folds - 1), now.plan.folds)
-    found = Test((), 0.0, "open")
+    found = Test((), 0.0, "open", VERIFY)
     while found.answer == "open":
         number = len(found.observations)
         if now.left < now.mean_cost:
@@ -320,5 +332,6 @@ def _reaches(now: Climb, step: Step) -> Test:
             break
         one = now.run(step, VERIFY + number, folds[number % len(folds)], [target, target + 10 * half])
         found = sprt([*found.observations, one], target - half, target + half, now.deviation / 2**0.5, VERIFIED)
+        found = found._replace(seed=VERIFY)
     now.decide(phase="prune", parameters=step.network.parameters, **found._asdict(), taken=found.answer == "yes")
     return found

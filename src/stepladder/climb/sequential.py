@@ -27,11 +27,13 @@ class Limits(NamedTuple):
 
 
 class Test(NamedTuple):
-    """How a test stands: its observations, the logarithm of the likelihood ratio of a difference against none, and the answer."""
+    """How a test stands: its observations, the logarithm of the likelihood ratio of a difference against none, the answer, and the
+    seed of the first observation; the others follow."""
 
     observations: tuple[float, ...]
     log_ratio: float
     answer: Answer
+    seed: int = 0
 
 
 def sprt(observations: Sequence[float], low: float, high: float, deviation: float, limits: Limits) -> Test:

@@ -1,13 +1,15 @@
 """A climb in words: what was tried, what was taken, and what was shown of it."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from stepladder.climb.ladder import sentence as tested
 from stepladder.climb.plan import Plan
-from stepladder.climb.rule import Climb, Move
+from stepladder.climb.rule import PRUNED, Climb, Move
 from stepladder.climb.sequential import Test
 from stepladder.evidence import Evidence, estimate
 from stepladder.steps import Ladder
@@ -44,18 +46,51 @@ def what(plan: Plan) -> str:
     return f"A climb towards {budget.accuracy:.2%} within {limits}, from {plan.start.title!r}; its decisions are in climb.md."
 
 
-def data(now: Climb) -> dict[str, Any]:
-    """All of it, JSON-ready."""
+def data(now: Climb, ladder: Ladder) -> dict[str, Any]:
+    """What the report of its ladder tells of a climb, JSON-ready."""
     return {
+        "steps": [step.title for step in ladder.steps],
         "headline": headline(now),
+        "judged": judged(now),
         "runs": len(now.figures),
-        "spent": now.spent,
-        "total": now.plan.total,
-        "looks": looks(now),
-        "kept": [_move(move) for move in now.taken],
-        "set_back": [_move(move) for move in now.dropped],
-        "decisions": now.decisions,
+        "looks": {str(fold): count for fold, count in looks(now).items()},
+        "kept": [_move(move, now.plan) for move in now.taken],
+        "set_back": [_move(move, now.plan) for move in now.dropped],
+        "tried": [_tried(entry) for entry in now.decisions if "after" in entry],
     }
+
+
+def recorded(path: Path, ladder: Ladder) -> dict[str, Any] | None:
+    """What `data` made of the climb of a ladder; None where there is nothing, or it is of another ladder or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        same = found["steps"] == [step.title for step in ladder.steps]
+        whole = all(name in found for name in ("headline", "judged", "kept", "set_back", "tried"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if same and whole else None
+
+
+def _tried(entry: dict[str, Any]) -> dict[str, Any]:
+    seen = entry["differences"] if entry["phase"] == "explore" else entry["observations"]
+    return {
+        "move": entry["move"],
+        "concept": entry["concept"],
+        "after": entry["after"],
+        "differences": list(seen),
+        "taken": entry["taken"],
+    }
+
+
+def judged(now: Climb) -> str:
+    """What images judged, how often, and what was looked for."""
+    found = looks(now)
+    others = sum(count for fold, count in found.items() if fold)
+    return (
+        f"It was judged by {len(found)} parts of the training images, kept back in turn: the first by {found.get(0, 0):,} runs, "
+        f"the others by {others:,}. A difference of {now.plan.difference * 100:.2g} points was looked for; runs deviate by "
+        f"{now.deviation / 2**0.5 * 100:.3f} points over seeds."
+    )
 
 
 def looks(now: Climb) -> dict[int, int]:
@@ -63,7 +98,7 @@ def looks(now: Climb) -> dict[int, int]:
     return dict(sorted(Counter(need.fold for need in now.figures).items()))
 
 
-def _move(move: Move) -> dict[str, Any]:
+def _move(move: Move, plan: Plan) -> dict[str, Any]:
     test = move.test or Test((), 0.0, "open")
     found = estimate(test.observations) if test.observations else None
     return {
@@ -71,12 +106,13 @@ def _move(move: Move) -> dict[str, Any]:
         "concept": move.candidate.concept,
         "title": move.candidate.title,
         "pairs": len(test.observations),
+        "seed": test.seed,
         "log_ratio": test.log_ratio,
         "answer": test.answer,
         "mean": found and found.mean,
         "low": found and found.low,
         "high": found and found.high,
-        "differences": list(test.observations),
+        "against": plan.budget.accuracy if move.candidate.name == PRUNED else None,
     }
 
 
@@ -86,15 +122,10 @@ def markdown(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day:
 
 
 def _lines(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: date | None) -> Iterator[str]:
-    plan = now.plan
     yield f"# The climb {ladder.name}"
     yield ""
     yield headline(now)
-    yield (
-        f"All of it was judged by {len(looks(now))} parts of the training images, kept back in turn, {_looks(now)}. "
-        f"A difference of {plan.difference * 100:g} points was looked for; the deviation of a run over seeds was found to be "
-        f"{now.deviation / 2**0.5 * 100:.3f} points."
-    )
+    yield judged(now)
     yield ""
     yield from _confirmation(now, ladder, confirmed, day)
     yield "## What is kept"
@@ -103,7 +134,7 @@ def _lines(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: d
         yield "Nothing: no change was shown to help."
     for number, move in enumerate(now.taken, 1):
         shown = "it was taken, and not tested alone" if move.test is None else tested(move.test)
-        if move.candidate.name == "pruned" and move.test:
+        if move.candidate.name == PRUNED and move.test:
             shown = f"its mean of {_runs(len(move.test.observations))} reaches the target: {_mean(move.test.observations):.3%}"
         yield f"{number}. **{move.candidate.title}** ({move.candidate.concept}): {shown}."
     yield ""
@@ -145,13 +176,6 @@ def _confirmation(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence],
     yield ""
     yield "These are fresh seeds, trained on all training images; nothing was chosen by them."
     yield ""
-
-
-def _looks(now: Climb) -> str:
-    found = looks(now)
-    first = f"the first by {found.get(0, 0):,} runs"
-    others = sum(count for fold, count in found.items() if fold)
-    return f"{first}, the others by {others:,}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -3,6 +3,7 @@
 import datetime
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +15,10 @@ from stepladder.climb.drive import Drive, asked, drive, opened
 from stepladder.climb.ladder import ladder
 from stepladder.climb.moves import candidates
 from stepladder.climb.plan import CONFIRMED, FEW, Plan
-from stepladder.climb.prune import smaller
+from stepladder.climb.prune import narrower, shallower
 from stepladder.climb.rule import Climb, bare
 from stepladder.climb.sequential import prior
 from stepladder.climb.start import plain
-from stepladder.environment import cores
 from stepladder.job import Job, Setup
 from stepladder.networks import Module
 from stepladder.spec import Budget, UserError
@@ -27,8 +27,10 @@ from stepladder.steps.source import source
 from stepladder.workers import Workers
 
 if TYPE_CHECKING:
-    from stepladder.lab.lab import Lab
     from stepladder.lab.result import Result
+
+Confirm = Callable[[Ladder, list[str]], "Result"]
+"""Trains `CONFIRMED` seeds of these steps of a ladder on all training images, and opens the test set."""
 
 FOLDS = 4
 """Parts of the training images that are kept back in turn: one explores, the others verify."""
@@ -84,55 +86,61 @@ class Climbed:
     __repr__ = __str__
 
 
-def begin(lab: "Lab", start: Step | Ladder | None, wish: Wish) -> Plan:
-    """The plan of a climb: from a step, the last of a ladder that is kept, or a plain network made for the images."""
-    setup = kept_back(lab)
+def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -> Plan:
+    """The plan of a climb on images that are `kept_back`: from a step, the last of a ladder that is kept, or a plain network made
+    for the images. Raises UserError for a start that is not made of layers, or that the budget does not allow."""
     dataset = setup.dataset()
     step = start.last if isinstance(start, Ladder) else start
     if step is None:
         step = plain(dataset.shape, len(dataset.classes), wish.budget)
+    if not isinstance(step, Step):
+        raise UserError(f"start is {start!r}, expected a Step, a Ladder or None")
     if isinstance(step.network, Module):
         found = networks.layers(step.network)
         if found is None:
             raise UserError(f"step {step.id}: a climb changes layers, and its module has none: {step.network.reason}")
         step = Step(step.title, found, step.recipe, step.target, step.note, step.id)
-    lab._check([step])
     if beyond := step.exceeds(wish.budget):
-        name, value, limit = beyond[0]
-        raise UserError(f"step {step.id} has {value:,} {name}, the budget of the climb allows {limit:,}: start from less")
-    workers, deviation = _workers(lab), prior(wish.budget.accuracy, len(dataset.test_labels))
-    total = float(wish.runs) if wish.runs else (wish.hours or 0) * 3600 * workers * USED
+        cost = beyond[0]
+        raise UserError(
+            f"step {step.id} has {cost.value:,} {cost.unit}, the budget of the climb allows {cost.limit:,}: start from less"
+        )
+    held = setup.reading.holdout
+    folds = min(FOLDS, (len(dataset.train_labels) + len(dataset.test_labels)) // held)
+    if folds < 2:
+        raise UserError(f"holdout is {held:,}, expected at most half of the training images: one part chooses, another verifies")
+    deviation = prior(wish.budget.accuracy, len(dataset.test_labels))
     return Plan(
-        Step(step.title, step.network, step.recipe, step.target, step.note, step.id),
-        wish.budget,
-        total,
-        False,
-        wish.locked,
-        wish.seed,
-        FOLDS,
-        deviation,
-        wish.difference or DIFFERENCE * deviation,
-        lru_cache(maxsize=256)(candidates),
-        lru_cache(maxsize=64)(smaller),
+        start=Step(step.title, step.network, step.recipe, step.target, step.note, step.id),
+        budget=wish.budget,
+        total=float(wish.runs) if wish.runs else (wish.hours or 0) * 3600 * workers * USED,
+        few=False,
+        locked=wish.locked,
+        seed=wish.seed,
+        folds=folds,
+        deviation=deviation,
+        difference=wish.difference or DIFFERENCE * deviation,
+        moves=lru_cache(maxsize=256)(candidates),
+        narrower=lru_cache(maxsize=64)(narrower),
+        shallower=lru_cache(maxsize=64)(shallower),
     )
 
 
-def climb(lab: "Lab", plan: Plan, wish: Wish, output: Path, progress: bool) -> Climbed:
+def climb(plan: Plan, setup: Setup, workers: int, wish: Wish, output: Path, confirm: Confirm, progress: bool) -> Climbed:
     """Climb as planned, confirm, and write the ladder to `output` and its report beside the runs."""
-    setup = replace(kept_back(lab), threads=lab.threads or max(1, cores() // _workers(lab)))
     folder = setup.runs / wish.name
     with records.alone(setup.runs, f"{wish.name}-climb"):
         told = asked(plan, setup, "runs" if wish.runs else "hours", wish.runs or wish.hours or 0)
-        few = opened(folder / "climb.jsonl", told, lambda: runs_that_fit(plan, setup, wish) < FEW)
-        plan = replace(plan, few=few)
-        now = _driven(Drive(plan, setup, wish.runs is None, folder / "climb.jsonl"), _workers(lab), progress)
+        begun = opened(folder / "climb.jsonl", told, lambda: runs_that_fit(plan, setup, wish) < FEW, plan.total)
+        plan = replace(plan, few=begun.few, total=begun.total)  # as it was begun, by whatever workers
+        now = _driven(Drive(plan, setup, wish.runs is None, folder / "climb.jsonl"), workers, progress)
         made = ladder(now, wish.name)
-        result = None if plan.locked else _confirmed(lab, made, now, progress)
+        result = None if plan.locked else _confirmed(made, now, confirm)
+        records.write_bytes(folder / "climb.json", (json.dumps(story.data(now, made), indent=1) + "\n").encode())
         day = datetime.date.fromisoformat(opening) if result and (opening := result.data["made"]) else None
         found = result.evidence if result else {}
         records.write_bytes(output, source(made, f"{story.headline(now)}\n\n{story.what(plan)}").encode())
         records.write_bytes(folder / "climb.md", story.markdown(now, made, found, day).encode())
-        records.write_bytes(folder / "climb.json", (json.dumps(story.data(now), indent=1) + "\n").encode())
         if result:
             result.report(force=True)
     return Climbed(made, output, now, result, folder / "climb.md")
@@ -169,27 +177,18 @@ def _driven(work: Drive, workers: int, progress: bool) -> Climb:
         executor.kill()
 
 
-def _confirmed(lab: "Lab", made: Ladder, now: Climb, progress: bool) -> "Result":
+def _confirmed(made: Ladder, now: Climb, confirm: Confirm) -> "Result":
     """Fresh seeds of start and end on all training images, and of the steps between where there is room."""
-    whole = replace(lab, holdout=0, fold=0)
     kept = [step.id for step in made.steps if step.kept]
     between = len(kept[1:-1]) * CONFIRMED * now.mean_cost
-    ends = list(dict.fromkeys([kept[0], kept[-1]]))
-    result = whole.run(made, CONFIRMED, steps=ends, progress=progress)
-    if between and now.left >= between:
-        result = whole.run(made, CONFIRMED, steps=kept, progress=progress)
-    return result
+    result = confirm(made, list(dict.fromkeys([kept[0], kept[-1]])))
+    return confirm(made, kept) if between and now.left >= between else result
 
 
-def kept_back(lab: "Lab") -> Setup:
-    """What the runs of a climb are made with: a sixth of the training images kept back, unless the lab says how many."""
-    if lab.fold:
-        raise UserError(f"fold is {lab.fold}, a climb keeps back one part after the other: expected none (0)")
-    setup = replace(lab, holdout=0).setup
-    if not lab.holdout:
-        return replace(setup, reading=setup.reading._replace(holdout=max(1, len(setup.dataset().train_labels) // SHARE)))
-    return lab.setup
-
-
-def _workers(lab: "Lab") -> int:
-    return lab.workers or (1 if lab.threads else cores())
+def kept_back(setup: Setup) -> Setup:
+    """What the runs of a climb are made with: a sixth of the training images kept back, unless it is said how many."""
+    if setup.reading.fold:
+        raise UserError(f"fold is {setup.reading.fold}, a climb keeps back one part after the other: expected none (0)")
+    if setup.reading.holdout:
+        return setup
+    return replace(setup, reading=setup.reading._replace(holdout=max(1, len(setup.dataset().train_labels) // SHARE)))

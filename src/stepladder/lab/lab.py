@@ -113,7 +113,7 @@ class Lab:
         if not chosen:
             raise UserError("steps names no step, expected at least one id")
         self._check(chosen)
-        workers = self.workers or (1 if self.threads else min(cores(), len(chosen) * seeds))
+        workers = self._workers(min(cores(), len(chosen) * seeds))
         # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
         setup = replace(self.setup, threads=self.threads or max(1, cores() // workers))
         jobs = [Job(ladder.name, step, seed, setup) for seed in range(seeds) for step in chosen]
@@ -204,10 +204,19 @@ class Lab:
         any moment, the same call goes on, and ends with the same ladder. Raises UserError for a start that the budget does not
         allow or that is not made of layers, and where a climb of this name was begun with something else.
         """
+        from stepladder.climb.plan import CONFIRMED
         from stepladder.lab import climb
 
         wish = climb.Wish(budget, hours, runs, seed, locked, difference, Path(output).stem)
-        return climb.climb(self, climb.begin(self, start, wish), wish, Path(output), progress)
+        workers, whole = self._workers(cores()), replace(self, holdout=0, fold=0)
+        setup = replace(climb.kept_back(self.setup), threads=self.threads or max(1, cores() // workers))
+        plan = climb.begin(setup, workers, start, wish)
+        self._check([plan.start])
+
+        def confirm(ladder: Ladder, steps: list[str]) -> Result:
+            return whole.run(ladder, CONFIRMED, steps=steps, progress=progress)
+
+        return climb.climb(plan, setup, workers, wish, Path(output), confirm, progress)
 
     def images(self) -> Dataset:
         """The images its runs are made on: `train_images` and `test_images`, uint8 (n, channels, height, width), `train_labels`,
@@ -220,6 +229,10 @@ class Lab:
         found = any(arm.records or arm.damaged for arm in arms.values())
         gathered = evidence.gather(ladder, arms, self.setup.images(ladder.steps).test_labels)
         return Result(ladder, self.setup, arms, gathered, failures, None if found else sentence(ladder, self.setup))
+
+    def _workers(self, most: int) -> int:
+        """Processes that train at the same time."""
+        return self.workers or (1 if self.threads else most)
 
     def _look(self) -> None:
         """Raise UserError where there is no folder of runs to look at."""

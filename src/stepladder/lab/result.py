@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepladder import evidence, records, report
+from stepladder.climb import story
 from stepladder.evidence import Arm, Effect, Evidence, Missed, Quantised, Target
 from stepladder.job import Setup
 from stepladder.lab.run import Run
@@ -153,7 +154,9 @@ class Result:
     def data(self) -> dict[str, Any]:
         """The data of report.json; its fields are documented in `stepladder.report`."""
         images, exports = self.setup.images(self.ladder.steps), records.exports(self.setup.runs)
-        return report.build(self.ladder, self.setup, self.arms, self.evidence, images, exports)
+        found = report.build(self.ladder, self.setup, self.arms, self.evidence, images, exports)
+        climbed = story.recorded(self.setup.runs / self.ladder.name / "climb.json", self.ladder)
+        return found | ({"climb": climbed} if climbed else {})
 
     def __str__(self) -> str:
         return "\n".join([text_table(self.data), *self.problems, *([self.hint] if self.hint else [])])

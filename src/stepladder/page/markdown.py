@@ -23,9 +23,29 @@ def markdown(found: dict[str, Any], ladder: Ladder) -> str:
         "share of all seeds that this shows. Against parent: the difference in test accuracy, in points, and whether the change "
         f"helps. {words.caution(found)}",
     ]
+    if "climb" in found:
+        lines += ["", *_climb(found["climb"])]
     for data, step in steps:
         lines += ["", *_section(data, step)]
     return "\n".join(lines) + "\n"
+
+
+def _climb(found: dict[str, Any]) -> list[str]:
+    """How the ladder was climbed; all that was tried is in climb.md."""
+    lines = ["### How this ladder was climbed", "", f"{found['headline']} {found['judged']} All that was tried is in climb.md."]
+    for heading, moves in (("Kept", found["kept"]), ("Taken while exploring, and not shown to help", found["set_back"])):
+        if moves:
+            lines += ["", f"**{heading}.**", "", *(f"- {_written(move['title'])}: {_seen(move)}" for move in moves)]
+    return lines
+
+
+def _seen(move: dict[str, Any]) -> str:
+    if move["mean"] is None:
+        return "not compared"
+    if move["against"] is not None:
+        return f"{percent(move['mean'])} over {counted(move['pairs'], 'run')} on images kept back"
+    interval = "" if move["low"] is None else f" ({point_range(move['low'], move['high'])})"
+    return f"{points(move['mean'])}{interval} over {counted(move['pairs'], 'pair')}, log-likelihood ratio {move['log_ratio']:+.1f}"
 
 
 def _row(data: dict[str, Any], step: Step) -> list[str]:

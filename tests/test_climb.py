@@ -1,0 +1,161 @@
+"""Whole climbs on a few images: what they leave, how they go on, and that killing them changes nothing."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from inline import Inline
+
+import stepladder as sl
+from stepladder import Budget, Conv, GlobalAvgPool, Ladder, MaxPool, Network, Recipe, Step, ladders
+from stepladder.lab import Lab
+from stepladder.lab import climb as climbing
+from stepladder.spec import UserError
+
+KILLS = int(os.environ.get("STEPLADDER_KILLS", 1))
+
+START = """
+from stepladder import Budget, Conv, GlobalAvgPool, Ladder, MaxPool, Network, Recipe, Step
+
+network = Network([Conv(4), MaxPool(2), Conv(6), MaxPool(2), Conv(10, activation=None), GlobalAvgPool()])
+tiny = Step("Tiny", network=network, recipe=Recipe(epochs=1, batch_size=50))
+ladder = Ladder("tiny", budget=Budget(parameters=1_500, epochs=2, accuracy=0.3, hold=1), steps=[tiny])
+"""
+TINY = Step(
+    "Tiny",
+    network=Network([Conv(4), MaxPool(2), Conv(6), MaxPool(2), Conv(10, activation=None), GlobalAvgPool()]),
+    recipe=Recipe(epochs=1, batch_size=50),
+)
+BUDGET = Budget(parameters=1_500, epochs=2, accuracy=0.3, hold=1)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A lab on a few images that trains in this process."""
+    monkeypatch.setattr(climbing, "Workers", Inline)
+    monkeypatch.setattr("stepladder.lab.lab.Workers", Inline)
+    monkeypatch.chdir(tmp_path)
+    return sl.Lab("runs", data=small_mnist, workers=1)
+
+
+def test_a_climb_leaves_a_ladder_its_story_and_a_report(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    climbed = lab.climb(TINY, BUDGET, runs=60, difference=0.02, progress=False)
+    written = ladders.load("climbed.py")
+    assert written == climbed.ladder
+    assert written.steps[0].network == TINY.network
+    assert written.last.network.parameters <= BUDGET.parameters
+    for step in written.steps[1:]:
+        assert step.change  # one concept each
+    story = Path("runs/climbed/climb.md").read_text()
+    assert story.startswith("# The climb climbed\n\nTried ")
+    assert str(climbed) in (story, str(climbed))
+    entries = [json.loads(line) for line in Path("runs/climbed/climb.jsonl").read_text().splitlines()]
+    assert entries[0]["runs"] == 60
+    assert len(climbed.climb.figures) == climbed.climb.spent <= 60 - 20
+    assert {need.seed for need in climbed.climb.figures} & set(range(10)) == set()
+    assert climbed.result
+    confirmed = [name for name in climbed.result if climbed.result[name].evidence.seeds == tuple(range(10))]
+    assert {written.steps[0].id, written.last.id} <= set(confirmed)
+    report = json.loads(Path("runs/climbed/report.json").read_text())
+    assert report["climb"]["headline"] in story
+    assert "How this ladder was climbed" in Path("runs/climbed/report.html").read_text()
+
+
+def test_a_climb_that_is_done_trains_nothing_and_says_the_same(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = lab.climb(TINY, BUDGET, runs=30, locked=True, progress=False)
+    text, log = Path("climbed.py").read_text(), Path("runs/climbed/climb.jsonl").read_text()
+    monkeypatch.setattr(Inline, "submit", None)
+    again = lab.climb(TINY, BUDGET, runs=30, locked=True, progress=False)
+    assert again.climb.decisions == once.climb.decisions
+    assert (Path("climbed.py").read_text(), Path("runs/climbed/climb.jsonl").read_text()) == (text, log)
+
+
+def test_a_locked_climb_leaves_the_test_set_unread(lab: Lab) -> None:
+    climbed = lab.climb(TINY, BUDGET, runs=30, locked=True, progress=False)
+    assert climbed.result is None
+    records = [json.loads(path.read_text()) for path in Path("runs").glob("*/*/run.json")]
+    assert records
+    assert all(record["data"]["holdout"] for record in records)
+    assert "The test set was not read" in Path("runs/climbed/climb.md").read_text()
+
+
+def test_what_was_begun_with_something_else_is_not_gone_on_with(lab: Lab) -> None:
+    lab.climb(TINY, BUDGET, runs=25, locked=True, progress=False)
+    with pytest.raises(UserError, match=r"begun with runs 25, found 26: give it another name"):
+        lab.climb(TINY, BUDGET, runs=26, locked=True, progress=False)
+    log = Path("runs/climbed/climb.jsonl")
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([lines[0], lines[1].replace('"taken": false', '"taken": true'), *lines[2:]]) + "\n")
+    with pytest.raises(UserError, match=r"climb.jsonl: decision 1 was .* by the records it is"):
+        lab.climb(TINY, BUDGET, runs=25, locked=True, progress=False)
+
+
+def test_hours_are_seconds_of_runs(lab: Lab) -> None:
+    climbed = lab.climb(TINY, BUDGET, hours=0.002, locked=True, progress=False)
+    assert climbed.climb.plan.total == pytest.approx(0.002 * 3600 * 0.85)
+    assert 0 < climbed.climb.spent < 2 * climbed.climb.plan.total
+
+
+def test_a_climb_may_begin_with_nothing_or_a_ladder(lab: Lab) -> None:
+    ladder = Ladder("tiny", BUDGET, [TINY, TINY.then("Dropout", dropout=0.1, kept=False)])
+    assert lab.climb(ladder, BUDGET, runs=3, locked=True, progress=False).ladder.steps[0].title == "Tiny"
+    plain = lab.climb(None, BUDGET, runs=3, locked=True, progress=False, output="plain.py").ladder.steps[0]
+    assert plain.network.parameters <= BUDGET.parameters
+
+
+def test_asking_for_what_cannot_be_is_refused_before_anything_is_trained(lab: Lab) -> None:
+    small = Budget(parameters=100, epochs=2, accuracy=0.3)
+    with pytest.raises(UserError, match=r"step tiny has .* parameters, the budget of the climb allows 100"):
+        lab.climb(TINY, small, runs=30)
+    with pytest.raises(UserError, match=r"expected one of them"):
+        lab.climb(TINY, BUDGET)
+    with pytest.raises(UserError, match=r"expected one of them"):
+        lab.climb(TINY, BUDGET, runs=3, hours=1.0)
+    with pytest.raises(UserError, match=r"runs is 0, expected"):
+        lab.climb(TINY, BUDGET, runs=0)
+    assert not Path("runs").exists() or not list(Path("runs").glob("*/*/run.json"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
+def test_a_climb_that_is_killed_again_and_again_ends_with_the_same_ladder(tmp_path: Path, small_mnist: Path) -> None:
+    """`STEPLADDER_KILLS=20` kills that often."""
+    (tmp_path / "start.py").write_text(START)
+    command = [
+        sys.executable,
+        "-m",
+        "stepladder",
+        "climb",
+        "start.py",
+        "--data",
+        str(small_mnist),
+        "--runs-budget",
+        "16",
+        "--locked",
+    ]
+    whole = subprocess.Popen([*command, "-o", "whole.py", "--runs", "whole"], cwd=tmp_path, start_new_session=True)
+    began = time.monotonic()
+    assert whole.wait() == 0
+    seconds = time.monotonic() - began
+    draw = random.Random(0)
+    killed = 0
+    while killed < KILLS:
+        process = subprocess.Popen([*command, "-o", "killed.py"], cwd=tmp_path, start_new_session=True)
+        try:
+            assert process.wait(draw.uniform(0.3, 0.9) * seconds) == 0
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed
+    assert subprocess.run([*command, "-o", "killed.py"], cwd=tmp_path, check=False).returncode == 0
+    one, two = ((tmp_path / name).read_text() for name in ("whole.py", "killed.py"))
+    assert one.replace('"whole"', '"killed"') == two
+    logs = [(tmp_path / name / "climb.jsonl").read_text() for name in ("whole/whole", "runs/killed")]
+    assert logs[0] == logs[1]
