@@ -96,6 +96,19 @@ def test_what_was_begun_with_something_else_is_not_gone_on_with(lab: Lab) -> Non
         lab.climb(TINY, BUDGET, runs=25, locked=True, progress=False)
 
 
+def test_a_file_that_it_did_not_write_is_left_alone(lab: Lab) -> None:
+    Path("mine.py").write_text("ladder = None\n")
+    with pytest.raises(UserError, match=r"mine.py: found something that this climb did not write"):
+        lab.climb(TINY, BUDGET, runs=3, locked=True, progress=False, output="mine.py")
+    lab.climb(TINY, BUDGET, runs=3, locked=True, progress=False)
+    Path("climbed.py").write_text(Path("climbed.py").read_text() + "# a remark\n")
+    with pytest.raises(UserError, match=r"climbed.py: found something"):
+        lab.climb(TINY, BUDGET, runs=3, locked=True, progress=False)
+    assert Path("climbed.py").read_text().endswith("# a remark\n")
+    with pytest.raises(UserError, match=r"the climb would be called 'a b\?'"):
+        lab.climb(TINY, BUDGET, runs=3, locked=True, progress=False, output="a b?.py")
+
+
 def test_hours_are_seconds_of_runs(lab: Lab) -> None:
     climbed = lab.climb(TINY, BUDGET, hours=0.002, locked=True, progress=False)
     assert climbed.climb.plan.total == pytest.approx(0.002 * 3600 * 0.85)

@@ -223,20 +223,20 @@ def _verify(now: Climb) -> None:
     Networks follow from one another: each is held against the one before it, with the end's recipe.
     """
     kept = _units(now.plan.start, now.taken)
-    tests: dict[str, Test] = {}
+    tests: dict[Candidate, Test] = {}
     for candidate in reversed(_units(now.plan.start, now.taken)):
         waiting = [candidate]
         while waiting:
             each = waiting.pop()
             found = _set_back(now, kept, each)
             if found is None or found.answer == "yes":
-                tests |= {each.name: found} if found else {}
+                tests |= {each: found} if found else {}
                 continue
             after = _networks(kept)[_networks(kept).index(each) + 1 :] if each.concept == "network" else []
             kept.remove(each)
             now.dropped.append(Move(each, found))
             waiting += after[:1]  # the next network is held against the one before now
-    now.taken = [Move(candidate, tests.get(candidate.name)) for candidate in kept]
+    now.taken = [Move(candidate, tests.get(candidate)) for candidate in kept]
     step = _built(now.plan.start, kept)
     assert step is not None
     now.step = step

@@ -1,6 +1,7 @@
 """A climb from its start to its report: planned, driven, confirmed on fresh seeds, and written down."""
 
 import datetime
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from stepladder.networks import Module
 from stepladder.spec import Budget, UserError
 from stepladder.steps import Ladder, Step
 from stepladder.steps.source import source
+from stepladder.steps.step import no_folder
 from stepladder.workers import Workers
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class Wish:
             raise UserError(f"hours is {self.hours!r}, expected a number above 0")
         if self.runs is not None and (type(self.runs) is not int or not 1 <= self.runs <= 1_000_000):
             raise UserError(f"runs is {self.runs!r}, expected a whole number of at least 1")
+        if reason := no_folder(self.name):
+            raise UserError(f"the climb would be called {self.name!r}, {reason} (-o, output)")
         if self.difference is not None and not 0 < self.difference < 1:
             raise UserError(f"difference is {self.difference!r}, expected a fraction above 0 (0.0005 are 0.05 points)")
 
@@ -129,6 +133,7 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
 def climb(plan: Plan, setup: Setup, workers: int, wish: Wish, output: Path, confirm: Confirm, progress: bool) -> Climbed:
     """Climb as planned, confirm, and write the ladder to `output` and its report beside the runs."""
     folder = setup.runs / wish.name
+    _check_output(output, folder / "climb.json")
     with records.alone(setup.runs, f"{wish.name}-climb"):
         told = asked(plan, setup, "runs" if wish.runs else "hours", wish.runs or wish.hours or 0)
         begun = opened(folder / "climb.jsonl", told, lambda: runs_that_fit(plan, setup, wish) < FEW, plan.total)
@@ -136,14 +141,30 @@ def climb(plan: Plan, setup: Setup, workers: int, wish: Wish, output: Path, conf
         now = _driven(Drive(plan, setup, wish.runs is None, folder / "climb.jsonl"), workers, progress)
         made = ladder(now, wish.name)
         result = None if plan.locked else _confirmed(made, now, confirm)
-        records.write_bytes(folder / "climb.json", (json.dumps(story.data(now, made), indent=1) + "\n").encode())
+        text = source(made, f"{story.headline(now)}\n\n{story.what(plan)}").encode()
+        told = story.data(now, made) | {"ladder_sha256": hashlib.sha256(text).hexdigest()}
+        records.write_bytes(folder / "climb.json", (json.dumps(told, indent=1) + "\n").encode())
         day = datetime.date.fromisoformat(opening) if result and (opening := result.data["made"]) else None
         found = result.evidence if result else {}
-        records.write_bytes(output, source(made, f"{story.headline(now)}\n\n{story.what(plan)}").encode())
+        records.write_bytes(output, text)
         records.write_bytes(folder / "climb.md", story.markdown(now, made, found, day).encode())
         if result:
             result.report(force=True)
     return Climbed(made, output, now, result, folder / "climb.md")
+
+
+def _check_output(output: Path, told: Path) -> None:
+    """Raise UserError where the ladder would replace a file that no climb of this name has written, or that was edited since."""
+    if not output.exists():
+        return
+    try:
+        written = json.loads(told.read_text(encoding="utf-8"))["ladder_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        written = None
+    if not output.is_file() or hashlib.sha256(output.read_bytes()).hexdigest() != written:
+        raise UserError(
+            f"{output}: found something that this climb did not write as it is now, expected no file: choose another (-o)"
+        )
 
 
 def runs_that_fit(plan: Plan, setup: Setup, wish: Wish) -> float:
