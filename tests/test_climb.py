@@ -122,9 +122,18 @@ def test_a_climb_may_begin_with_nothing_or_a_ladder(lab: Lab) -> None:
     assert plain.network.parameters <= BUDGET.parameters
 
 
+def test_a_start_that_is_over_the_budget_is_narrowed(lab: Lab) -> None:
+    small = Budget(parameters=500, epochs=1, accuracy=0.3)
+    start = Step("Wide", TINY.network, Recipe(epochs=3, batch_size=50))
+    root = lab.climb(start, small, runs=3, locked=True, progress=False).ladder.steps[0]
+    assert root.title == "Wide, within the budget"
+    assert 300 < root.network.parameters <= 500
+    assert root.recipe.epochs == 1
+
+
 def test_asking_for_what_cannot_be_is_refused_before_anything_is_trained(lab: Lab) -> None:
-    small = Budget(parameters=100, epochs=2, accuracy=0.3)
-    with pytest.raises(UserError, match=r"step tiny has .* parameters, the budget of the climb allows 100"):
+    small = Budget(parameters=50, epochs=2, accuracy=0.3)
+    with pytest.raises(UserError, match=r"step tiny has .* parameters, the budget of the climb allows 50, and no narrower"):
         lab.climb(TINY, small, runs=30)
     with pytest.raises(UserError, match=r"expected one of them"):
         lab.climb(TINY, BUDGET)

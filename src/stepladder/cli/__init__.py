@@ -133,8 +133,9 @@ def climb(
     lab: "Lab",
     start: Annotated[
         str | None,
-        typer.Argument(metavar="[START]", help="A ladder, climbed from its last kept step; left out: a plain network is made."),
+        typer.Argument(metavar="START", help="A ladder, climbed from its last kept step; left out: a plain network is made."),
     ] = None,
+    step: Annotated[str | None, typer.Option(help="Climb from START's step of this id.")] = None,
     parameters: Annotated[
         int | None, typer.Option(help="At most so many; left out: what START's budget says, as all of these.")
     ] = None,
@@ -160,7 +161,7 @@ def climb(
     fresh seeds. Interrupted at any moment, the same command goes on."""
     from stepladder.cli import climbs
 
-    begun = climbs.begun(start)
+    begun, first = climbs.begun(start, step)
     limits = {
         "parameters": parameters,
         "epochs": epochs,
@@ -174,7 +175,7 @@ def climb(
         begun, limits, hours, runs_budget, output, seed=seed, locked=locked, difference=difference and difference / 100
     )
     try:
-        print(climbs.climb(replace(lab, workers=workers, threads=threads), begun, wish, output, dry_run))
+        print(climbs.climb(replace(lab, workers=workers, threads=threads), first, wish, output, dry_run))
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on where it was.", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -13,7 +13,7 @@ from stepladder.environment import cores
 from stepladder.lab import climb as climbing
 from stepladder.lab.climb import Climbed, Wish
 from stepladder.spec import Budget, UserError
-from stepladder.steps import Ladder
+from stepladder.steps import Ladder, Step
 
 if TYPE_CHECKING:
     from stepladder.lab import Lab
@@ -67,12 +67,17 @@ def sentences(climbed: Climbed) -> str:
     return "\n".join([*lines, f"the story: {climbed.story}"])
 
 
-def begun(name: str | None) -> Ladder | None:
-    """The ladder whose end is climbed from, if one is named."""
-    return None if name is None else ladders.load(name)
+def begun(name: str | None, step: str | None) -> tuple[Ladder | None, Step | None]:
+    """The ladder that is named, if one is, and what is climbed from: the step of an id, or its end."""
+    if name is None:
+        if step is not None:
+            raise UserError(f"--step is {step!r}, expected a ladder that it is a step of before it")
+        return None, None
+    ladder = ladders.load(name)
+    return ladder, ladder.last if step is None else ladder.step(step)
 
 
-def climb(lab: "Lab", start: Ladder | None, wish: Wish, output: Path, dry: bool) -> str:
+def climb(lab: "Lab", start: Step | None, wish: Wish, output: Path, dry: bool) -> str:
     """Climb, or say what a climb would do."""
     if dry:
         setup, workers = climbing.kept_back(lab.setup), lab.workers or (1 if lab.threads else cores())

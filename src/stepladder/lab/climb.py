@@ -15,17 +15,19 @@ from stepladder.climb import story
 from stepladder.climb.drive import Drive, asked, drive, opened
 from stepladder.climb.ladder import ladder
 from stepladder.climb.moves import candidates
+from stepladder.climb.networks import allowed
 from stepladder.climb.plan import CONFIRMED, FEW, Plan
 from stepladder.climb.prune import narrower, shallower
 from stepladder.climb.rule import Climb, bare
 from stepladder.climb.sequential import prior
 from stepladder.climb.start import plain
+from stepladder.climb.widths import fitted
 from stepladder.job import Job, Setup
 from stepladder.networks import Module
-from stepladder.spec import Budget, UserError
+from stepladder.spec import Budget, Network, UserError
 from stepladder.steps import Ladder, Step
 from stepladder.steps.source import source
-from stepladder.steps.step import no_folder
+from stepladder.steps.step import SHORT, no_folder
 from stepladder.workers import Workers
 
 if TYPE_CHECKING:
@@ -92,7 +94,8 @@ class Climbed:
 
 def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -> Plan:
     """The plan of a climb on images that are `kept_back`: from a step, the last of a ladder that is kept, or a plain network made
-    for the images. Raises UserError for a start that is not made of layers, or that the budget does not allow."""
+    for the images; narrowed where it is over the budget. Raises UserError for a start that is not made of layers, or that no
+    narrowing brings within the budget."""
     dataset = setup.dataset()
     step = start.last if isinstance(start, Ladder) else start
     if step is None:
@@ -104,11 +107,8 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
         if found is None:
             raise UserError(f"step {step.id}: a climb changes layers, and its module has none: {step.network.reason}")
         step = Step(step.title, found, step.recipe, step.target, step.note, step.id)
-    if beyond := step.exceeds(wish.budget):
-        cost = beyond[0]
-        raise UserError(
-            f"step {step.id} has {cost.value:,} {cost.unit}, the budget of the climb allows {cost.limit:,}: start from less"
-        )
+    if step.exceeds(wish.budget):
+        step = _narrowed(step, wish.budget)
     held = setup.reading.holdout
     folds = min(FOLDS, (len(dataset.train_labels) + len(dataset.test_labels)) // held)
     if folds < 2:
@@ -128,6 +128,20 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
         narrower=lru_cache(maxsize=64)(narrower),
         shallower=lru_cache(maxsize=64)(shallower),
     )
+
+
+def _narrowed(step: Step, budget: Budget) -> Step:
+    """A step that is over the budget, with fewer epochs and narrower layers; raises UserError where these do not do."""
+    recipe = replace(step.recipe, epochs=min(step.recipe.epochs, budget.epochs))
+    assert isinstance(step.network, Network)
+    network = fitted(step.network, lambda made: allowed(made, recipe, budget))
+    if network is None:
+        cost = step.exceeds(budget)[0]
+        raise UserError(
+            f"step {step.id} has {cost.value:,} {cost.unit}, the budget of the climb allows {cost.limit:,}, and no narrower layers "
+            "keep it: start from less"
+        )
+    return Step(f"{step.title[: SHORT - 24]}, within the budget", network, recipe, step.target, step.note)
 
 
 def climb(plan: Plan, setup: Setup, workers: int, wish: Wish, output: Path, confirm: Confirm, progress: bool) -> Climbed:

@@ -200,9 +200,10 @@ class Lab:
         it is `locked`. The ladder is written to `output`.
 
         It takes about so many `hours`, or so many `runs` in all. `seed` is of the order in which moves are tried; `difference` is
-        that of accuracies (a fraction) which its tests look for, by default about the deviation of a run over seeds. Interrupted at
-        any moment, the same call goes on, and ends with the same ladder. Raises UserError for a start that the budget does not
-        allow or that is not made of layers, and where a climb of this name was begun with something else.
+        that of accuracies (a fraction) which its tests look for, by default about the deviation of a run over seeds. A start that
+        is over the budget is narrowed. Interrupted at any moment, the same call goes on, and ends with the same ladder. Raises
+        UserError for a start that no narrowing brings within the budget or that is not made of layers, and where a climb of this
+        name was begun with something else.
         """
         from stepladder.climb.plan import CONFIRMED
         from stepladder.lab import climb
