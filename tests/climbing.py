@@ -57,7 +57,7 @@ def none(step: Step) -> list[Network]:
 def plan(total: int, seed: int = 0, accuracy: float = 0.999) -> Plan:
     """A climb of so many runs."""
     budget = Budget(10_000, 14, accuracy, hold=1)
-    return Plan(PLAIN, budget, float(total), total < FEW, False, seed, 4, 0.00055, 0.0005, moves, none, none)
+    return Plan(PLAIN, budget, float(total), 1.0, total < FEW, False, seed, 4, 0.00055, 0.0005, moves, none, none)
 
 
 @cache

@@ -127,6 +127,9 @@ def test_a_start_that_is_over_the_budget_is_narrowed(lab: Lab) -> None:
     start = Step("Wide", TINY.network, Recipe(epochs=3, batch_size=50))
     root = lab.climb(start, small, runs=3, locked=True, progress=False).ladder.steps[0]
     assert root.title == "Wide, within the budget"
+    long = Step("Long", TINY.network, Recipe(epochs=3, batch_size=50))
+    root_of_long = lab.climb(long, BUDGET, runs=3, locked=True, progress=False, output="long.py").ladder.steps[0]
+    assert (root_of_long.network, root_of_long.recipe.epochs) == (TINY.network, 2)  # fewer epochs, and no more channels
     assert 300 < root.network.parameters <= 500
     assert root.recipe.epochs == 1
 
@@ -141,6 +144,12 @@ def test_asking_for_what_cannot_be_is_refused_before_anything_is_trained(lab: La
         lab.climb(TINY, BUDGET, runs=3, hours=1.0)
     with pytest.raises(UserError, match=r"runs is 0, expected"):
         lab.climb(TINY, BUDGET, runs=0)
+    with pytest.raises(UserError, match=r"about 29 runs fit, of which 20 are for fresh seeds"):
+        lab.climb(TINY, BUDGET, runs=29)
+    Path("runs/tiny").mkdir(parents=True)
+    Path("runs/tiny/report.json").write_text("{}")
+    with pytest.raises(UserError, match=r"found the report of another ladder of this name"):
+        lab.climb(TINY, BUDGET, runs=30, output="tiny.py")
     assert not Path("runs").exists() or not list(Path("runs").glob("*/*/run.json"))
 
 

@@ -1,5 +1,6 @@
 """The decisions of a climb, with runs that are drawn."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,10 +8,12 @@ import climbing
 import pytest
 from climbing import PLAIN, drawn, mixed, plan, simulated
 
-from stepladder import Network
+from stepladder import Budget, Network, OneCycle, Step, StepLR
 from stepladder.climb.ahead import stand, wanted
+from stepladder.climb.candidate import Candidate
+from stepladder.climb.ladder import ladder
 from stepladder.climb.plan import Figure, Need
-from stepladder.climb.rule import Climb, bare, climb, concept
+from stepladder.climb.rule import Climb, bare, changed, climb, concept
 
 CLIMBS = 60
 
@@ -63,13 +66,13 @@ def test_decisions_do_not_depend_on_the_order_in_which_runs_end() -> None:
     for at_once in (1, 3):
         known: dict[Need, Figure] = {}
         made = 0
-        while (need := stand(plan(160), known)[1]) is not None:
-            batch = wanted(plan(160), known, at_once)
+        while (need := stand(plan(160), known.get)[1]) is not None:
+            batch = wanted(plan(160), known.get, at_once)
             assert batch[0] == need
             for each in reversed(batch):  # the one that is waited for ends last
                 known[each] = ask(each, [])
                 made += 1
-        now, _ = stand(plan(160), known)
+        now, _ = stand(plan(160), known.get)
         assert now.decisions == whole.decisions
         assert now.figures == whole.figures
         assert made >= len(whole.figures)
@@ -78,10 +81,10 @@ def test_decisions_do_not_depend_on_the_order_in_which_runs_end() -> None:
 def test_what_is_made_ahead_is_mostly_wanted() -> None:
     ask = drawn(mixed(3), 3)
     known: dict[Need, Figure] = {}
-    while stand(plan(160), known)[1] is not None:
-        for each in wanted(plan(160), known, 2):
+    while stand(plan(160), known.get)[1] is not None:
+        for each in wanted(plan(160), known.get, 2):
             known[each] = ask(each, [])
-    now, _ = stand(plan(160), known)
+    now, _ = stand(plan(160), known.get)
     assert len(known) < 1.25 * len(now.figures)
 
 
@@ -111,6 +114,57 @@ def test_a_run_that_diverges_is_no_better_than_any() -> None:
     climb(now)
     assert not now.taken
     assert now.deviation < 0.001  # what diverged is no spread
+
+
+def test_a_start_that_diverges_now_and_then_makes_nothing_look_good() -> None:
+    """A run that diverges has an accuracy of 0, which would decide any test by itself."""
+
+    def ask(need: Need, guesses: Sequence[float]) -> Figure:
+        rng = random.Random(f"{climbing.held(need.step)} {need.seed} {need.fold}")
+        return Figure(0.0 if rng.random() < 0.05 else rng.gauss(0.994, 0.0005), 1.0)
+
+    for seed in range(10):
+        now = Climb(plan(300, seed), ask, bare(PLAIN))
+        climb(now)
+        assert not now.taken
+
+
+def test_what_another_concept_makes_void_is_not_kept() -> None:
+    """A learning rate is void under a one-cycle schedule, to which the start may be set back."""
+    start = replace(PLAIN, recipe=replace(PLAIN.recipe, schedule=OneCycle(0.1)))
+    effects = {"learning_rate 2": 0.003, "schedule 0": 0.0}
+
+    def ask(need: Need, guesses: Sequence[float]) -> Figure:
+        explored = need.seed < 2_000 and isinstance(need.step.recipe.schedule, StepLR)  # it looks good, and is not
+        cycles = isinstance(need.step.recipe.schedule, OneCycle)
+        gain = 0.0 if cycles else climbing.truth(need.step, effects) - climbing.START
+        noise = random.Random(f"{climbing.held(need.step)} {need.seed} {need.fold}").gauss(0, 0.0002)
+        return Figure(0.994 + gain + (0.002 if explored else -0.004 if not cycles else 0.0) + noise, 1.0)
+
+    void = 0
+    for seed in range(8):
+        possible = replace(plan(400, seed), start=start, moves=_possible)
+        now = Climb(possible, ask, bare(start))
+        climb(now)
+        void += any(move.candidate.concept == "learning_rate" for move in now.dropped)
+        written = ladder(now, "climbed")  # an order in which each step changes something
+        assert written.last.network == now.step.network
+        assert written.last.recipe == now.step.recipe
+    assert void
+
+
+def _possible(step: Step, budget: Budget) -> list[Candidate]:
+    return [each for each in climbing.moves(step, budget) if changed(step, each.concept, each.value)]
+
+
+def test_network_moves_are_tried_again_on_another_network() -> None:
+    effects = {"network 4": 0.01} | {f"network {number}": -0.01 for number in range(4)}
+    now = simulated(effects, 1, 300).now
+    after: dict[str, list[int]] = {entry["move"]: [] for entry in now.decisions if entry["phase"] == "explore" and "move" in entry}
+    for entry in now.decisions:
+        if entry["phase"] == "explore" and "move" in entry:
+            after[entry["move"]].append(entry["after"])
+    assert any(len(tries) > 1 for name, tries in after.items() if name.startswith("network"))
 
 
 def test_pruning_ends_with_the_smallest_that_reaches_the_target() -> None:

@@ -175,10 +175,12 @@ def climb(
         begun, limits, hours, runs_budget, output, seed=seed, locked=locked, difference=difference and difference / 100
     )
     try:
-        print(climbs.climb(replace(lab, workers=workers, threads=threads), first, wish, output, dry_run))
+        told, code = climbs.climb(replace(lab, workers=workers, threads=threads), first, wish, output, dry_run)
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on where it was.", file=sys.stderr)
         raise typer.Exit(130) from None
+    print(told)
+    raise typer.Exit(code)
 
 
 @app.command()

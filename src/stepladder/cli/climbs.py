@@ -9,7 +9,6 @@ from stepladder import ladders
 from stepladder.climb import story
 from stepladder.climb.plan import CONFIRMED, FEW, TRIED, VERIFIED, Plan
 from stepladder.climb.sequential import detectable
-from stepladder.environment import cores
 from stepladder.lab import climb as climbing
 from stepladder.lab.climb import Climbed, Wish
 from stepladder.spec import Budget, UserError
@@ -62,7 +61,7 @@ def sentences(climbed: Climbed) -> str:
     ]
     if climbed.result and (test := climbed.result[end.id].evidence.test):
         lines.append(
-            f"on the test set, opened once: {test.mean:.3%} over {test.n} fresh seeds, {climbed.result[end.id].target.verdict}"
+            f"on the test set: {test.mean:.3%} over {test.n} seeds that chose nothing, {climbed.result[end.id].target.verdict}"
         )
     return "\n".join([*lines, f"the story: {climbed.story}"])
 
@@ -77,11 +76,13 @@ def begun(name: str | None, step: str | None) -> tuple[Ladder | None, Step | Non
     return ladder, ladder.last if step is None else ladder.step(step)
 
 
-def climb(lab: "Lab", start: Step | None, wish: Wish, output: Path, dry: bool) -> str:
-    """Climb, or say what a climb would do."""
+def climb(lab: "Lab", start: Step | None, wish: Wish, output: Path, dry: bool) -> tuple[str, int]:
+    """Climb, or say what a climb would do; and the exit code."""
     if dry:
-        setup, workers = climbing.kept_back(lab.setup), lab.workers or (1 if lab.threads else cores())
-        plan = climbing.begin(setup, workers, start, wish)
-        return planned(plan, climbing.runs_that_fit(plan, setup, wish), list(plan.moves(plan.start, plan.budget)))
+        plan, setup, _ = lab.planned(start, wish)
+        runs = climbing.enough(plan, climbing.runs_that_fit(plan, setup, wish))
+        return planned(plan, runs, list(plan.moves(plan.start, plan.budget))), 0
     asked = {name: getattr(wish, name) for name in ("hours", "runs", "seed", "locked", "difference")}
-    return sentences(lab.climb(start, wish.budget, **asked, output=output))
+    climbed = lab.climb(start, wish.budget, **asked, output=output)
+    problems = climbed.result.problems if climbed.result else []
+    return "\n".join([sentences(climbed), *problems]), int(bool(problems))

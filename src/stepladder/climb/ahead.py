@@ -1,6 +1,6 @@
 """Where a climb stands by the runs there are, and which it will ask for next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from stepladder.climb.plan import Figure, Need, Plan
 from stepladder.climb.rule import Climb, bare, climb
@@ -12,36 +12,39 @@ class _Missing(Exception):
         self.need, self.guesses = need, guesses
 
 
-def stand(plan: Plan, known: Mapping[Need, Figure]) -> tuple[Climb, Need | None]:
+Look = Callable[[Need], Figure | None]
+"""The figure of a run where it is known."""
+
+
+def stand(plan: Plan, look: Look) -> tuple[Climb, Need | None]:
     """The climb as far as the known runs lead, and the run that it waits for, None at its end."""
-    now, missing = _stand(plan, known)
+    now, missing = _stand(plan, look)
     return now, missing.need if missing else None
 
 
-def wanted(plan: Plan, known: Mapping[Need, Figure], count: int) -> list[Need]:
+def wanted(plan: Plan, look: Look, count: int) -> list[Need]:
     """Up to so many runs that the climb waits for, or will: the first for certain, the others if those before them come out as is
     likely, the likeliest first."""
     found: list[Need] = []
-    cost = sum(figure.cost for figure in known.values()) / len(known) if known else 1.0
     scenarios: list[dict[Need, Figure]] = [{}]
     for _ in range(4 * count):
         if not scenarios or len(found) == count:
             break
         assumed = scenarios.pop(0)
-        _, missing = _stand(plan, {**known, **assumed})
+        now, missing = _stand(plan, lambda need, assumed=assumed: assumed.get(need) or look(need))  # type: ignore[misc]
         if missing is None:
             continue
         if missing.need not in found:
             found.append(missing.need)
-        scenarios += [{**assumed, missing.need: Figure(guess, cost)} for guess in missing.guesses]
+        scenarios += [{**assumed, missing.need: Figure(guess, now.mean_cost)} for guess in missing.guesses]
     return found
 
 
-def _stand(plan: Plan, known: Mapping[Need, Figure]) -> tuple[Climb, _Missing | None]:
+def _stand(plan: Plan, look: Look) -> tuple[Climb, _Missing | None]:
     def ask(need: Need, guesses: Sequence[float]) -> Figure:
-        if need not in known:
+        if (figure := look(need)) is None:
             raise _Missing(need, guesses)
-        return known[need]
+        return figure
 
     now = Climb(plan, ask, bare(plan.start))
     try:

@@ -45,15 +45,15 @@ class Drive:
         reading = self.setup.reading._replace(fold=need.fold)
         return Job("climb", need.step, need.seed, replace(self.setup, reading=reading))
 
-    def recall(self, need: Need) -> bool:
-        """Whether the run is recorded; from then on its figure is known."""
+    def look(self, need: Need) -> Figure | None:
+        """The figure of a run, where it is known or recorded."""
         if need not in self.known:
             job = self.job(need)
             folder = records.recorded(job.setup.runs, job.fingerprint).get(need.seed)
             if folder is None:
-                return False
+                return None
             self.known[need] = self.figure(need, records.read(folder))
-        return True
+        return self.known[need]
 
     def figure(self, need: Need, record: Record) -> Figure:
         """What a run came to: where weights are averaged, the mean of the epochs in which the target is to hold; else the last."""
@@ -68,41 +68,39 @@ def drive(work: Drive, executor: Executor, workers: int, poll: float = POLL_SECO
     """Make the runs that the climb asks for, and those that it will ask for next, up to `workers` at a time; tell how it stands
     whenever that changes and every `poll` seconds, the last time at its end.
 
-    Raises UserError for a run that fails, and where the decisions on disk are not those that the records lead to.
+    Raises UserError for a run that is asked for and fails, and where the decisions on disk are not those that the records lead to.
     """
     began, made = time.monotonic(), 0
     running: dict[Need, Future[Path]] = {}
+    guessed: set[Need] = set()
+    """Runs that failed and were not asked for yet."""
     try:
         while True:
-            now, need = stand(work.plan, work.known)
-            if need and need not in running and work.recall(need):
-                continue
+            now, need = stand(work.plan, work.look)
             keep(work.log, now.decisions)
             yield Standing(now, [work.job(each) for each in running], made, time.monotonic() - began)
             if need is None:
                 return
-            for each in wanted(work.plan, work.known, workers):
-                if len(running) < workers and each not in running and not work.recall(each):
+            for each in wanted(work.plan, work.look, workers):
+                if len(running) < workers and each not in running and (each == need or each not in guessed):
                     running[each] = executor.submit(train_job, work.job(each))
-            while running and need not in work.known:
+            while running:
                 done, _ = wait(running.values(), timeout=poll, return_when=FIRST_COMPLETED)
                 finished = [each for each, future in running.items() if future in done]
                 for each in finished:
-                    work.known[each] = work.figure(each, _record(work.job(each), running.pop(each)))
-                    made += 1
+                    try:
+                        work.known[each] = work.figure(each, records.read(running.pop(each).result()))
+                        made += 1
+                    except Exception as error:
+                        if each == need:
+                            raise UserError(f"the climb stops: its run {work.job(each)} failed: {reason(error)}") from error
+                        guessed.add(each)
                 if finished:
                     break
                 yield Standing(now, [work.job(each) for each in running], made, time.monotonic() - began)
     finally:
         for future in running.values():
             future.cancel()
-
-
-def _record(job: Job, future: Future[Path]) -> Record:
-    try:
-        return records.read(future.result())
-    except Exception as error:
-        raise UserError(f"the climb stops: its run {job} failed: {reason(error)} (the same command goes on)") from error
 
 
 class Begun(NamedTuple):
@@ -139,7 +137,7 @@ def _short(value: Any) -> str:
 
 
 def keep(log: Path, decisions: list[dict[str, Any]]) -> None:
-    """Append the decisions that are new; raises UserError where those that are there are others."""
+    """Write the decisions that are new behind those that are there; raises UserError where these are others."""
     entries = _entries(log, log.read_text(encoding="utf-8").splitlines())
     asked, there = entries[0], entries[1:]
     found = json.loads(json.dumps(decisions))

@@ -3,11 +3,12 @@
 from contextlib import suppress
 
 from stepladder.climb.candidate import Candidate
-from stepladder.climb.rule import Climb, Move, changed
+from stepladder.climb.rule import PRUNED, Climb, Move, changed
 from stepladder.climb.sequential import Test
 from stepladder.evidence import estimate
-from stepladder.spec import SpecError
+from stepladder.spec import SpecError, UserError
 from stepladder.steps import Ladder, Step
+from stepladder.steps.step import id_of
 
 
 def ladder(now: Climb, name: str) -> Ladder:
@@ -17,12 +18,16 @@ def ladder(now: Climb, name: str) -> Ladder:
     steps = [root]
     waiting = list(now.taken)
     while waiting:
-        move = next(move for move in waiting if _follows(steps[-1], move.candidate))
+        move = next((move for move in waiting if _follows(steps[-1], move.candidate)), None)
+        if move is None:
+            titles = ", ".join(move.candidate.title for move in waiting)
+            raise UserError(f"the climb kept what cannot follow one after the other: {titles} (please report it with climb.jsonl)")
         waiting.remove(move)
         steps.append(_step(steps, steps[-1], move, kept=True))
     end = steps[-1]
     for move in now.dropped:
-        if changed(end, move.candidate.concept, move.candidate.value):
+        tried = changed(end, move.candidate.concept, move.candidate.value)
+        if tried and not tried.exceeds(now.plan.budget):
             steps.append(_step(steps, end, move, kept=False))
     return Ladder(name, now.plan.budget, steps)
 
@@ -33,15 +38,36 @@ def _follows(step: Step, candidate: Candidate) -> bool:
 
 def _step(steps: list[Step], parent: Step, move: Move, kept: bool) -> Step:
     """The step that a move makes after its parent, with a title of its own and what was seen of it."""
-    candidate, titles = move.candidate, {step.title for step in steps}
-    number, title = 1, candidate.title
-    while title in titles:
+    candidate, ids = move.candidate, {step.id for step in steps}
+    title = name = candidate.title if not _several(parent, candidate) else "Affine augmentation"
+    number = 1
+    while id_of(title) in ids:
         number += 1
-        title = f"{candidate.title} ({number})"
-    note = "" if move.test is None else f"On images kept back {sentence(move.test)}."
+        title = f"{name} ({number})"
+    note = _note(move, kept)
     with suppress(SpecError):
         return parent.then(title, target=candidate.target, note=note, kept=kept, **{candidate.concept: candidate.value})
     return parent.then(title, kept=kept, **{candidate.concept: candidate.value})
+
+
+def _several(parent: Step, candidate: Candidate) -> bool:
+    """Whether several parts of an augmentation changed, each by a move of its own."""
+    if candidate.concept != "augmentation" or candidate.value is None:
+        return False
+    before = parent.recipe.augmentation
+    parts = ("rotate", "shift", "scale", "shear")
+    return sum(int(getattr(candidate.value, part) != (getattr(before, part) if before else 0.0)) for part in parts) > 1
+
+
+def _note(move: Move, kept: bool) -> str:
+    """What was seen of a move."""
+    if move.test is None:
+        return ""
+    if move.candidate.name == PRUNED:
+        seen = estimate(move.test.observations)
+        return f"On images kept back {seen.mean:.3%} over {seen.n} runs."
+    against = "as the ladder stood then, with and without it" if kept else "where it was taken and set back again"
+    return f"On images kept back, {against}: {sentence(move.test)}."
 
 
 def sentence(test: Test) -> str:

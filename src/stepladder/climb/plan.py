@@ -9,7 +9,7 @@ from stepladder.climb.sequential import Limits
 from stepladder.spec import Budget, Network
 from stepladder.steps import Step
 
-EXPLORE, VERIFY, DIRECT = 1_000, 2_000, 5_000
+EXPLORE, VERIFY, PRUNE, DIRECT = 1_000, 2_000, 3_000, 5_000
 """The first seeds of each phase: what chose is never looked at again, and the first seeds are left for the confirmation."""
 CONFIRMED = 10
 """Fresh seeds of start and end, trained on all training images."""
@@ -47,6 +47,7 @@ class Plan:
 
     - `start`: a step, what comes after it is climbed; `budget`: what every step must keep to
     - `total`: what all runs may cost together, in the unit of `Figure.cost`, those of the confirmation too unless it is `locked`
+    - `whole`: what a run on all training images costs, in runs with a part kept back
     - `few`: whether each move is tested as it is tried, as must be where runs are few
     - `folds`: disjoint parts of the training images that can be kept back; the first explores, the others verify
     - `deviation`: of an accuracy over seeds, as it is expected before there are runs
@@ -58,6 +59,7 @@ class Plan:
     start: Step
     budget: Budget
     total: float
+    whole: float
     few: bool
     locked: bool
     seed: int

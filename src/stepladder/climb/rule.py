@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from stepladder.climb.candidate import Candidate
@@ -15,6 +16,7 @@ from stepladder.climb.plan import (
     EXPLORING,
     FEW_KEPT,
     PAIRS,
+    PRUNE,
     TRIED,
     VERIFIED,
     VERIFY,
@@ -22,7 +24,7 @@ from stepladder.climb.plan import (
     Need,
     Plan,
 )  # fmt: skip
-from stepladder.climb.sequential import Test, deviation, sprt
+from stepladder.climb.sequential import Limits, Test, deviation, sprt
 from stepladder.spec import Network, SpecError
 from stepladder.steps import Step
 
@@ -30,6 +32,8 @@ AFTER_ONE, AFTER_TWO = -1.0, -0.4
 """A candidate whose mean difference lies below it after one and two seeds is dropped; in differences that are looked for."""
 PRUNED = "pruned"
 """The name of the move to the smallest network."""
+DIVERGED = -3.0
+"""What a run that diverged is worse by, in differences that are looked for."""
 SEEDS = 3
 """Of a candidate that explores."""
 
@@ -87,7 +91,7 @@ class Climb:
         """What the confirmation will cost."""
         if self.plan.locked:
             return 0.0
-        return 2 * CONFIRMED * self.mean_cost
+        return 2 * CONFIRMED * self.mean_cost * self.plan.whole
 
     @property
     def left(self) -> float:
@@ -115,6 +119,7 @@ def bare(step: Step) -> Step:
     return Step("climb", step.network, step.recipe)
 
 
+@lru_cache(maxsize=4096)
 def changed(step: Step, concept: str, value: Any) -> Step | None:
     """The bare step with one concept changed; None where that is no step, or changes nothing."""
     with suppress(SpecError):
@@ -158,7 +163,9 @@ def _untried(now: Climb) -> Iterator[Candidate]:
 
 
 def _around(now: Climb, candidate: Candidate) -> Step:
-    """The present step without what the candidate changes."""
+    """The present step without what the candidate changes; with it, where that is the network, from which such moves go on."""
+    if candidate.concept == "network":
+        return now.step
     back = changed(now.step, candidate.concept, concept(now.plan.start, candidate.concept))
     return back or now.step
 
@@ -176,7 +183,7 @@ def _explored(now: Climb, candidate: Candidate, step: Step) -> Move | None:
         before = now.run(now.step, seed, 0, [_mean(now, now.step)])
         last = len(differences) == SEEDS - 1
         typical = [before - 10 * worse, before + (10 * worse if last else 0.0)]
-        differences.append(now.run(step, seed, 0, typical) - before)
+        differences.append(_difference(now, now.run(step, seed, 0, typical), before))
         mean = sum(differences) / len(differences)
         if (len(differences) == 1 and mean < AFTER_ONE * worse) or (len(differences) == 2 and mean < AFTER_TWO * worse):
             break
@@ -188,14 +195,14 @@ def _explored(now: Climb, candidate: Candidate, step: Step) -> Move | None:
 
 
 def _tested(now: Climb, candidate: Candidate, step: Step) -> Move | None:
-    """Whether a candidate is shown to help against the present step, each with seeds of its own."""
+    """Whether a candidate is shown to help against the present step, whose runs serve all candidates that are held against it."""
     found = _test(now, step, now.step, DIRECT + 100 * len(now.taken), 0, TRIED)
     good = found.answer == "yes"
     now.decide(phase="test", move=candidate.name, concept=candidate.concept, after=len(now.taken), **found._asdict(), taken=good)
     return Move(candidate, found) if good else None
 
 
-def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Any) -> Test:
+def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Limits) -> Test:
     """Whether a step is better than another, pair by pair, as far as runs go."""
     difference = now.plan.difference
     folds = range(fold, now.plan.folds)
@@ -207,8 +214,18 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Any
         part = folds[number % len(folds)]
         before = now.run(other, seed + number, part, [_mean(now, other)])
         after = now.run(step, seed + number, part, [before + difference / 2, before - 10 * difference])
-        found = sprt([*found.observations, after - before], 0.0, difference, now.deviation, limits)._replace(seed=seed)
+        found = sprt([*found.observations, _difference(now, after, before)], 0.0, difference, now.deviation, limits)._replace(
+            seed=seed
+        )
     return found
+
+
+def _difference(now: Climb, after: float, before: float) -> float:
+    """Of a pair of runs: nothing where the present step diverged, and a few differences worse where the other did. An accuracy of 0
+    would decide any test by itself."""
+    if not before:
+        return 0.0
+    return after - before if after else DIVERGED * now.plan.difference
 
 
 def _mean(now: Climb, step: Step) -> float:
@@ -236,10 +253,20 @@ def _verify(now: Climb) -> None:
             kept.remove(each)
             now.dropped.append(Move(each, found))
             waiting += after[:1]  # the next network is held against the one before now
+    _drop_void(now, kept)
     now.taken = [Move(candidate, tests.get(candidate)) for candidate in kept]
     step = _built(now.plan.start, kept)
     assert step is not None
     now.step = step
+
+
+def _drop_void(now: Climb, kept: list[Candidate]) -> None:
+    """What another concept, set back since, has made void changes nothing any more."""
+    step = _built(now.plan.start, kept)
+    for each in [each for each in kept if step and each.concept in step.recipe.void]:
+        kept.remove(each)
+        now.dropped.append(Move(each, Test((), 0.0, "no")))
+        now.decide(phase="verify", move=each.name, concept=each.concept, **Test((), 0.0, "no")._asdict(), taken=False)
 
 
 def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate) -> Test | None:
@@ -293,13 +320,13 @@ def _prune(now: Climb) -> None:
         return
     networks = now.plan.narrower(now.step)
     low, high, smallest = 0, len(networks), None
-    while low < high:
+    while low < high and now.left >= now.mean_cost:
         middle = (low + high) // 2
         if pruned := _pruned(now, networks[middle]):
             low, smallest = middle + 1, pruned
         else:
             high = middle
-    while True:
+    while now.left >= now.mean_cost:
         network = smallest.candidate.value if smallest else now.step.network
         fewer = (_pruned(now, each) for each in now.plan.shallower(bare(replace(now.step, network=network))))
         found = next(filter(None, fewer), None)
@@ -314,7 +341,7 @@ def _prune(now: Climb) -> None:
 def _pruned(now: Climb, network: Network) -> Move | None:
     """The move to a smaller network, where its mean is shown to reach the target."""
     step = changed(now.step, "network", network)
-    found = _reaches(now, step) if step else None
+    found = _reaches(now, step) if step and not step.exceeds(now.plan.budget) else None
     if found is None or found.answer != "yes":
         return None
     return Move(Candidate(PRUNED, "network", network, "Fewer parameters", "As few parameters as reach the target."), found)
@@ -324,14 +351,14 @@ def _reaches(now: Climb, step: Step) -> Test:
     """Whether the mean accuracy of a step is the target, or half a difference above it, rather than half a difference below."""
     target, half = now.plan.budget.accuracy, now.plan.difference / 2
     folds = range(min(1, now.plan.folds - 1), now.plan.folds)
-    found = Test((), 0.0, "open", VERIFY)
+    found = Test((), 0.0, "open", PRUNE)
     while found.answer == "open":
         number = len(found.observations)
         if now.left < now.mean_cost:
             found = found._replace(answer="no")
             break
-        one = now.run(step, VERIFY + number, folds[number % len(folds)], [target, target + 10 * half])
+        one = now.run(step, PRUNE + number, folds[number % len(folds)], [target, target + 10 * half])
         found = sprt([*found.observations, one], target - half, target + half, now.deviation / 2**0.5, VERIFIED)
-        found = found._replace(seed=VERIFY)
+        found = found._replace(seed=PRUNE)
     now.decide(phase="prune", parameters=step.network.parameters, **found._asdict(), taken=found.answer == "yes")
     return found

@@ -54,7 +54,7 @@ def sprt(observations: Sequence[float], low: float, high: float, deviation: floa
 
 def prior(accuracy: float, images: int) -> float:
     """The standard deviation over seeds that is expected of an accuracy near this one on so many images, before there are runs."""
-    return float(PRIOR_SHARE * np.sqrt(accuracy * (1 - accuracy) / images))
+    return float(PRIOR_SHARE * np.sqrt(max(accuracy * (1 - accuracy), 1 / images) / images))
 
 
 def deviation(groups: Iterable[Sequence[float]], expected: float) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepladder import live, networks, records
 from stepladder.climb import story
@@ -42,6 +42,8 @@ SHARE = 6
 """Each is a sixth of the training images."""
 DIFFERENCE = 0.05 / 0.055
 """What tests look for, in deviations of a run over seeds: 0.05 points near 99.4 % of 10,000 images."""
+LEAST = 10
+"""Runs beside the confirmation, without which nothing can be tried."""
 USED = 0.85
 """Of the time: the rest goes into starting processes, and into runs that were begun ahead and then not asked for."""
 
@@ -107,10 +109,9 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
         if found is None:
             raise UserError(f"step {step.id}: a climb changes layers, and its module has none: {step.network.reason}")
         step = Step(step.title, found, step.recipe, step.target, step.note, step.id)
-    if step.exceeds(wish.budget):
-        step = _narrowed(step, wish.budget)
-    held = setup.reading.holdout
-    folds = min(FOLDS, (len(dataset.train_labels) + len(dataset.test_labels)) // held)
+    step = _narrowed(step, wish.budget)
+    held, images = setup.reading.holdout, len(dataset.train_labels) + len(dataset.test_labels)
+    folds = min(FOLDS, images // held)
     if folds < 2:
         raise UserError(f"holdout is {held:,}, expected at most half of the training images: one part chooses, another verifies")
     deviation = prior(wish.budget.accuracy, len(dataset.test_labels))
@@ -118,6 +119,7 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
         start=Step(step.title, step.network, step.recipe, step.target, step.note, step.id),
         budget=wish.budget,
         total=float(wish.runs) if wish.runs else (wish.hours or 0) * 3600 * workers * USED,
+        whole=1.0 if wish.runs else images / (images - held),
         few=False,
         locked=wish.locked,
         seed=wish.seed,
@@ -131,10 +133,18 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
 
 
 def _narrowed(step: Step, budget: Budget) -> Step:
-    """A step that is over the budget, with fewer epochs and narrower layers; raises UserError where these do not do."""
-    recipe = replace(step.recipe, epochs=min(step.recipe.epochs, budget.epochs))
+    """The step, with fewer epochs and then with narrower layers where it is over the budget; raises UserError where these do not
+    do."""
+    if not step.exceeds(budget):
+        return step
     assert isinstance(step.network, Network)
-    network = fitted(step.network, lambda made: allowed(made, recipe, budget))
+    recipe, network, most = (
+        replace(step.recipe, epochs=min(step.recipe.epochs, budget.epochs)),
+        step.network,
+        step.network.parameters,
+    )
+    narrower = fitted(network, lambda made: made.parameters <= most and allowed(made, recipe, budget))
+    network = network if allowed(network, recipe, budget) else narrower  # type: ignore[assignment]
     if network is None:
         cost = step.exceeds(budget)[0]
         raise UserError(
@@ -147,38 +157,57 @@ def _narrowed(step: Step, budget: Budget) -> Step:
 def climb(plan: Plan, setup: Setup, workers: int, wish: Wish, output: Path, confirm: Confirm, progress: bool) -> Climbed:
     """Climb as planned, confirm, and write the ladder to `output` and its report beside the runs."""
     folder = setup.runs / wish.name
-    _check_output(output, folder / "climb.json")
+    _check_output(output, folder)
     with records.alone(setup.runs, f"{wish.name}-climb"):
-        told = asked(plan, setup, "runs" if wish.runs else "hours", wish.runs or wish.hours or 0)
-        begun = opened(folder / "climb.jsonl", told, lambda: runs_that_fit(plan, setup, wish) < FEW, plan.total)
+        begun_with = asked(plan, setup, "runs" if wish.runs else "hours", wish.runs or wish.hours or 0)
+        begun = opened(folder / "climb.jsonl", begun_with, lambda: enough(plan, runs_that_fit(plan, setup, wish)) < FEW, plan.total)
         plan = replace(plan, few=begun.few, total=begun.total)  # as it was begun, by whatever workers
         now = _driven(Drive(plan, setup, wish.runs is None, folder / "climb.jsonl"), workers, progress)
         made = ladder(now, wish.name)
         result = None if plan.locked else _confirmed(made, now, confirm)
+        opened_on = _told(folder).get("opened") or (datetime.date.today().isoformat() if result else None)
         text = source(made, f"{story.headline(now)}\n\n{story.what(plan)}").encode()
-        told = story.data(now, made) | {"ladder_sha256": hashlib.sha256(text).hexdigest()}
+        told = story.data(now, made) | {"opened": opened_on, "ladder_sha256": hashlib.sha256(text).hexdigest()}
         records.write_bytes(folder / "climb.json", (json.dumps(told, indent=1) + "\n").encode())
-        day = datetime.date.fromisoformat(opening) if result and (opening := result.data["made"]) else None
         found = result.evidence if result else {}
         records.write_bytes(output, text)
-        records.write_bytes(folder / "climb.md", story.markdown(now, made, found, day).encode())
+        records.write_bytes(folder / "climb.md", story.markdown(now, made, found, opened_on).encode())
         if result:
             result.report(force=True)
     return Climbed(made, output, now, result, folder / "climb.md")
 
 
-def _check_output(output: Path, told: Path) -> None:
-    """Raise UserError where the ladder would replace a file that no climb of this name has written, or that was edited since."""
+def _told(folder: Path) -> dict[str, Any]:
+    """What the climb in a folder has left before; empty where there is nothing."""
+    try:
+        found = json.loads((folder / "climb.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_output(output: Path, folder: Path) -> None:
+    """Raise UserError where the ladder would replace a file that no climb of this name has written, or that was edited since, or
+    its report that of another ladder."""
+    if (folder / "report.json").exists() and not (folder / "climb.jsonl").exists():
+        raise UserError(f"{folder}: found the report of another ladder of this name, expected none: give the climb another (-o)")
     if not output.exists():
         return
-    try:
-        written = json.loads(told.read_text(encoding="utf-8"))["ladder_sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        written = None
+    written = _told(folder).get("ladder_sha256")
     if not output.is_file() or hashlib.sha256(output.read_bytes()).hexdigest() != written:
         raise UserError(
             f"{output}: found something that this climb did not write as it is now, expected no file: choose another (-o)"
         )
+
+
+def enough(plan: Plan, runs: float) -> float:
+    """So many runs, if any are left beside those of the confirmation; raises UserError where they are not."""
+    if not plan.locked and runs < 2 * CONFIRMED + LEAST:
+        raise UserError(
+            f"about {runs:,.0f} runs fit, of which {2 * CONFIRMED} are for fresh seeds of start and end: expected at least "
+            f"{2 * CONFIRMED + LEAST}, or a locked test set (--locked)"
+        )
+    return runs
 
 
 def runs_that_fit(plan: Plan, setup: Setup, wish: Wish) -> float:

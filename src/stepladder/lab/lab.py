@@ -21,7 +21,8 @@ from stepladder.sweep import Failure
 from stepladder.workers import Workers
 
 if TYPE_CHECKING:
-    from stepladder.lab.climb import Climbed
+    from stepladder.climb.plan import Plan
+    from stepladder.lab.climb import Climbed, Wish
 
 MOST_SEEDS = 100_000
 """Of a step in one sweep."""
@@ -209,15 +210,23 @@ class Lab:
         from stepladder.lab import climb
 
         wish = climb.Wish(budget, hours, runs, seed, locked, difference, Path(output).stem)
-        workers, whole = self._workers(cores()), replace(self, holdout=0, fold=0)
-        setup = replace(climb.kept_back(self.setup), threads=self.threads or max(1, cores() // workers))
-        plan = climb.begin(setup, workers, start, wish)
-        self._check([plan.start])
+        plan, setup, workers = self.planned(start, wish)
+        whole = replace(self, holdout=0, fold=0)
 
         def confirm(ladder: Ladder, steps: list[str]) -> Result:
             return whole.run(ladder, CONFIRMED, steps=steps, progress=progress)
 
         return climb.climb(plan, setup, workers, wish, Path(output), confirm, progress)
+
+    def planned(self, start: Step | Ladder | None, wish: "Wish") -> "tuple[Plan, Setup, int]":
+        """The plan of a climb, what its runs are made with, and how many at the same time; trains nothing."""
+        from stepladder.lab import climb
+
+        workers = self._workers(cores())
+        setup = replace(climb.kept_back(self.setup), threads=self.threads or max(1, cores() // workers))
+        plan = climb.begin(setup, workers, start, wish)
+        self._check([plan.start])
+        return plan, setup, workers
 
     def images(self) -> Dataset:
         """The images its runs are made on: `train_images` and `test_images`, uint8 (n, channels, height, width), `train_labels`,
