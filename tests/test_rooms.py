@@ -20,7 +20,7 @@ ROOMS = (
 HOMES = {
     "typer": {"cli", "cli.options"},
     "cloudpickle": {"networks.module"},
-    "rich": {"cli.tables", "live.climbing", "live.terminal"},
+    "rich": {"cli.layout", "live.climbing", "live.terminal"},
     "IPython": {"live.notebook"},
     "jinja2": {"page.html"},
     "markupsafe": {"page.html"},

@@ -69,6 +69,6 @@ def _plain(standings: Iterator[Standing], console: Console) -> Standing:
         now = standing.now
         for entry in now.decisions[told:]:
             used = f"({len(now.figures):,} runs, {now.spent / now.plan.total:.0%})"
-            console.print(f"{decision(entry)} {used}", highlight=False, markup=False)
+            console.print(f"{decision(entry)} {used}", highlight=False, markup=False, soft_wrap=True)
         told = len(now.decisions)
     return standing

@@ -39,7 +39,9 @@ def _plain(sweep: Iterator[Progress], total: int, console: Console) -> Progress:
     for now in sweep:
         for run in (*now.recorded, *now.running):
             for epoch in range(told.get(run.job, 0), len(run.history)):
-                console.print(f"{line(run, epoch + 1)}  ({now.epochs}/{total} in all)", highlight=False, markup=False)
+                console.print(
+                    f"{line(run, epoch + 1)}  ({now.epochs}/{total} in all)", highlight=False, markup=False, soft_wrap=True
+                )
             told[run.job] = len(run.history)
     return now
 
@@ -61,5 +63,5 @@ def counted(done: Iterable[Any], total: int, what: str) -> Iterator[Any]:
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         for place, found in enumerate(bar.track(done, total), start=1):
             if not console.is_terminal:
-                console.print(f"{place}/{total} {what}", highlight=False, markup=False)
+                console.print(f"{place}/{total} {what}", highlight=False, markup=False, soft_wrap=True)
             yield found
