@@ -1,19 +1,17 @@
 """The command line. torch, numpy and scipy are imported only by the commands that need them."""
 
 import json
-import os
 import sys
 import webbrowser
-from contextlib import suppress
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stepladder import __version__, ladders
 from stepladder.cli import tables
+from stepladder.cli.ending import interruptible, status
 from stepladder.cli.options import Channels, Epochs, Force, Json, LadderName, Size, height_and_width, sides, with_lab
 from stepladder.spec import UserError
 from stepladder.spec.budget import asked
@@ -33,52 +31,8 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; what a user can put right, and what the operating system refuses, becomes one line on stderr and
-    exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that knows ASCII only is no reason to end
-    try:
-        code = _exit_code()
-        if sys.stdout:
-            sys.stdout.flush()  # here, where it may fail; at the end of the process it would be a traceback
-    except (UserError, OSError) as error:
-        code = 2
-        _flush(sys.stdout)
-        message = str(error) if isinstance(error, UserError) else _reason(error)
-        with suppress(OSError, ValueError):  # ValueError: it was closed
-            print(f"stepladder: {message}", file=sys.stderr)
-        _flush(sys.stderr)
-    sys.exit(code)
-
-
-def _exit_code() -> int | str | None:
-    try:
-        app()
-    except SystemExit as end:
-        # Both typer and rich make of a pipe that nobody reads an exit with 1, which means something else here.
-        if isinstance(end.__context__, BrokenPipeError):
-            raise end.__context__ from None
-        return end.code
-    return None
-
-
-def _flush(stream: TextIO | None) -> None:
-    """Write all that was printed; what cannot be is given up, or Python would end by trying it again."""
-    if stream is None or stream.closed:
-        return
-    try:
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _reason(error: OSError) -> str:
-    """What the operating system refuses, and of which file, where that is known."""
-    reason = error.strerror or str(error)
-    if error.filename is not None:
-        return f"{os.fsdecode(error.filename)}: {reason}"
-    return f"standard output: {reason}"  # files are named by what writes them
+    """Run the command line, and end with its exit code."""
+    sys.exit(status(app))
 
 
 def _version(wanted: bool) -> None:
@@ -110,11 +64,8 @@ def run(
     failed or contradicts itself, or where all of them diverged."""
     loaded = ladders.load(ladder)
     chosen = [name.strip() for name in steps.split(",")] if steps else [step.id for step in loaded.steps]
-    try:
+    with interruptible("The same command goes on after the last whole epoch of each run."):
         result = replace(lab, workers=workers, threads=threads).run(loaded, seeds, steps=chosen, epochs=epochs)
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on after the last whole epoch of each run.", file=sys.stderr)
-        raise typer.Exit(130) from None
     diverged = [(name, record) for name in chosen for record in result.arms[name].records if record.status == "diverged"]
     for name, record in diverged:
         if record.seed < seeds:
@@ -174,11 +125,8 @@ def climb(
     wish = climbs.wish(
         begun, limits, hours, runs_budget, output, seed=seed, locked=locked, difference=difference and difference / 100
     )
-    try:
+    with interruptible("The same command goes on where it was."):
         told, code = climbs.climb(replace(lab, workers=workers, threads=threads), first, wish, output, dry_run)
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on where it was.", file=sys.stderr)
-        raise typer.Exit(130) from None
     print(told)
     raise typer.Exit(code)
 
