@@ -9,7 +9,7 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
   width), `classes` (their names, in the order of the labels)}
 - `images`: of the test set; `sampling`: what its own sampling adds to the budget's accuracy, half of a 95 % interval
 - `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set;
-  `fold`: which part of them, only where it is not the first
+  `fold`: which part of them, only where it is not the first; `quick`: true, only of a first look, of few epochs and images
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
 - `climb`: only of a ladder that `stepladder climb` left, what `stepladder.climb.story.data` says of how it was climbed
 - `damaged`: why each run that contradicts itself was set aside, a sentence each
@@ -129,6 +129,7 @@ def build(
         "sampling": evidence.sampling(ladder.budget.accuracy, images),
         "holdout": setup.reading.holdout,
         **({"fold": setup.reading.fold} if setup.reading.fold else {}),
+        **({"quick": True} if setup.reading.quick else {}),
         "machines": _machines(every),
         "damaged": [reason for arm in arms.values() for reason in arm.damaged],
         "steps": [

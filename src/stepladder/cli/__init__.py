@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepladder import __version__, ladders
-from stepladder.cli import tables
+from stepladder.cli import ending, tables
 from stepladder.cli.ending import interruptible, status
 from stepladder.cli.options import Channels, Epochs, Force, Json, LadderName, Size, height_and_width, sides, with_lab
 from stepladder.spec import UserError
@@ -46,6 +46,17 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Climb to an accuracy target one change at a time, with evidence for every step."""
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the ladder is called.")],
+) -> None:
+    """Write a ladder of three steps, NAME.py, to begin with."""
+    from stepladder.cli import beginning
+
+    path = beginning.write(name)
+    print(f"wrote {path}, a ladder of three steps. A first look: {ending.command('run', str(path), '--quick')}")
 
 
 @app.command()

@@ -1,12 +1,15 @@
 """How a command ends: what stops it, what a user is told then, and its exit code."""
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, TextIO
 
 from stepladder.spec import UserError
@@ -37,6 +40,19 @@ def interruptible(goes_on: str) -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def command(*arguments: str) -> str:
+    """A command that works as typed: by the path of this Python's own `stepladder` where the shell finds none, or another."""
+    own = Path(sys.executable).with_name("stepladder")
+    found = shutil.which("stepladder")
+    if found and own.exists() and Path(found).samefile(own):
+        start = "stepladder"
+    elif own.exists():
+        start = shlex.quote(str(own))
+    else:
+        start = "stepladder" if found else f"{shlex.quote(sys.executable)} -m stepladder"
+    return f"`{start} {shlex.join(arguments)}`"
 
 
 def status(app: Callable[[], object]) -> int | str | None:

@@ -40,6 +40,9 @@ def _lab(
     holdout: Annotated[
         int, typer.Option(help="Judge by so many training images, kept back from training, and leave the test set unread.")
     ] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: 3 epochs on a part of the images, in records and a report of their own.")
+    ] = False,
     fold: Annotated[int, typer.Option(help="Which of the parts of that size, that share no image, is kept back.")] = 0,
 ) -> "Lab":
     """What every command that reads or makes runs is told."""
@@ -47,7 +50,7 @@ def _lab(
 
     return Lab(
         runs, data=data, split=split, size=height_and_width(size), channels=channels, engine=engine, device=device,
-        holdout=holdout, fold=fold,
+        holdout=holdout, fold=fold, quick=quick,
     )  # fmt: skip
 
 
