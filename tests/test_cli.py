@@ -98,7 +98,7 @@ def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small
     command = ("run", "tiny.py", "--data", str(small_mnist))
     first = process(*command, folder=folder)
     assert first.returncode == 0, first.stderr
-    assert "plain seed 0" in first.stdout
+    assert "plain   seed 0" in first.stdout
     assert "epoch  2/2" in first.stdout
     assert "Dropout (not kept)" in first.stdout
     for name in ("report.html", "report.md", "report.json"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepladder import __version__, ladders
-from stepladder.cli import ending, tables
+from stepladder.cli import ending, shells, tables
 from stepladder.cli.ending import interruptible, status
 from stepladder.cli.options import Channels, Epochs, Force, Json, LadderName, Size, height_and_width, sides, with_lab
 from stepladder.spec import UserError
@@ -32,6 +32,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line, and end with its exit code."""
+    shells.ready()
     sys.exit(status(app))
 
 
@@ -48,7 +49,7 @@ def root(
     """Climb to an accuracy target one change at a time, with evidence for every step."""
 
 
-@app.command()
+@app.command(short_help="Write a ladder of three steps to begin with.", epilog="Example: stepladder new mine")
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the ladder is called.")],
 ) -> None:
@@ -59,7 +60,9 @@ def new(
     print(f"wrote {path}, a ladder of three steps. A first look: {ending.command('run', str(path), '--quick')}")
 
 
-@app.command()
+@app.command(
+    short_help="Train what is missing, then write the report.", epilog="Example: stepladder run mnist --seeds 6 --steps A4,B4"
+)
 @with_lab
 def run(
     lab: "Lab",
@@ -84,12 +87,18 @@ def run(
             print(f"{name} seed {record.seed} diverged: its loss was not finite in {where}.", file=sys.stderr)
     code = _tell(result)
     if not result.hint:
-        _report(result, None, force)
+        from stepladder.cli import closing
+
+        page = _report(result, None, force)
+        print("\n".join(closing.lines(result.ladder, result.evidence, page, sys.argv[1:], lab.quick)))
     finished = any(record.status == "finished" for name in chosen for record in result.arms[name].records)
     raise typer.Exit(code or (0 if finished else 1))
 
 
-@app.command()
+@app.command(
+    short_help="Build a ladder by itself, from a budget.",
+    epilog="Example: stepladder climb --parameters 8000 --epochs 15 --accuracy 0.994 --hours 2",
+)
 @with_lab
 def climb(
     lab: "Lab",
@@ -142,7 +151,7 @@ def climb(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(short_help="Write the report of the runs there are.", epilog="Example: stepladder report mnist --open")
 @with_lab
 def report(
     lab: "Lab",
@@ -162,7 +171,7 @@ def report(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(short_help="Tell what two steps' runs differ in.", epilog="Example: stepladder compare mnist A4 B4")
 @with_lab
 def compare(
     lab: "Lab",
@@ -182,7 +191,7 @@ def compare(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(short_help="Print budget and verdicts.", epilog="Example: stepladder check mnist --allow-undecided")
 @with_lab
 def check(
     lab: "Lab",
@@ -226,7 +235,7 @@ def check(
     raise typer.Exit(code or (0 if outcome == 3 and allow_undecided else outcome))
 
 
-@app.command()
+@app.command(short_help="Tell what a data set holds, and draw it.", epilog="Example: stepladder data photos/ --size 28x28")
 def data(
     path: Annotated[
         Path | None, typer.Argument(metavar="PATH", help="A file or a folder; left out: the embedded MNIST.", readable=False)
@@ -253,7 +262,7 @@ def data(
         print(f"wrote {output}")
 
 
-@app.command()
+@app.command(short_help="Answer images with a recorded run.", epilog="Example: stepladder predict mnist A4 digit.png")
 @with_lab
 def predict(
     lab: "Lab",
@@ -286,7 +295,7 @@ def predict(
         print(f"wrote {len(found):,} answers to {table}")
 
 
-@app.command()
+@app.command(short_help="Take a recorded run out, as ONNX, C, a page.", epilog="Example: stepladder export mnist A4 --to c --int8")
 @with_lab
 def export(
     lab: "Lab",
@@ -315,7 +324,7 @@ def export(
     print(json.dumps(written.card, indent=1) if as_json else exports.sentences(written))
 
 
-@app.command()
+@app.command(short_help="Print a ladder's steps, or a step's layers.", epilog="Example: stepladder show mnist A4")
 def show(
     ladder: LadderName,
     step: Annotated[str | None, typer.Argument(metavar="STEP", help="A step's id.")] = None,
@@ -351,7 +360,13 @@ def show(
         tables.steps(loaded)
 
 
-@app.command("list")
+@app.command(short_help="Print what makes a shell complete commands.", epilog="Example: stepladder completion bash >> ~/.bashrc")
+def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.")]) -> None:
+    """Print the script that makes a shell complete commands, options and the names of ladders."""
+    print(shells.script(shell))
+
+
+@app.command("list", epilog="Example: stepladder list --json")
 def list_ladders(as_json: Json = False) -> None:
     """Print the built-in ladders."""
     loaded = [ladders.load(name) for name in ladders.names()]

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stepladder.cli.shells import ladder_names
 from stepladder.spec import UserError
 
 if TYPE_CHECKING:
     from stepladder.lab import Lab
 
 LadderName = Annotated[
-    str, typer.Argument(metavar="LADDER", help="A built-in ladder, or a Python file that ends in `ladder = ...`.")
+    str,
+    typer.Argument(
+        metavar="LADDER", help="A built-in ladder, or a Python file that defines `ladder`.", autocompletion=ladder_names
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of every step, instead of its own.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
