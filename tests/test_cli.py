@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small
     command = ("run", "tiny.py", "--data", str(small_mnist))
     first = process(*command, folder=folder)
     assert first.returncode == 0, first.stderr
-    assert "plain seed 0" in first.stdout
+    assert "plain   seed 0" in first.stdout
     assert "epoch  2/2" in first.stdout
     assert "Dropout (not kept)" in first.stdout
     for name in ("report.html", "report.md", "report.json"):
@@ -129,12 +130,8 @@ def test_run_takes_steps_seeds_epochs_and_threads(folder: Path, small_mnist: Pat
     ]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
-def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, small_mnist: Path) -> None:
-    command = ("run", "tiny.py", "--data", str(small_mnist), "--epochs", "3", "--engine", "torch", "--threads", "1")
-    whole = stepladder(*command, "--runs", "whole", folder=folder)
-    assert whole.returncode == 0, whole.stderr
-
+def interrupted(command: tuple[str, ...], folder: Path, number: int, group: bool) -> tuple[int, str]:
+    """Begin a sweep and send it a signal once a run has a new checkpoint; its exit code, and what it says."""
     started = subprocess.Popen(
         [sys.executable, "-m", "stepladder", *command],
         cwd=folder,
@@ -143,14 +140,39 @@ def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, smal
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("runs/*/0.checkpoint")) and time.monotonic() < deadline:
+    before, deadline = checkpoints(folder), time.monotonic() + 60
+    while checkpoints(folder) == before:
+        assert started.poll() is None, started.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(started.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+    (os.killpg if group else os.kill)(started.pid, number)
     _, error = started.communicate(timeout=30)
-    assert started.returncode == 130
-    assert "The same command goes on" in error
-    assert "Traceback" not in error
+    return started.returncode, error
+
+
+def checkpoints(folder: Path) -> dict[Path, int]:
+    """When each checkpoint was written."""
+    found = {}
+    for path in folder.glob("runs/*/*.checkpoint"):
+        with suppress(FileNotFoundError):  # its run is recorded now
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+def test_an_interrupted_run_leaves_nothing_behind_and_goes_on(folder: Path, small_mnist: Path) -> None:
+    command = ("run", "tiny.py", "--data", str(small_mnist), "--epochs", "5", "--engine", "torch", "--threads", "1")
+    whole = stepladder(*command, "--runs", "whole", folder=folder)
+    assert whole.returncode == 0, whole.stderr
+
+    # Ctrl-C goes to all processes of a terminal, SIGTERM to the one that is named.
+    for number, group in ((signal.SIGINT, True), (signal.SIGTERM, False)):
+        code, error = interrupted(command, folder, number, group)
+        assert code == 128 + number
+        assert "Interrupted. The same command goes on" in error
+        assert "Traceback" not in error
+        assert len(list(folder.glob("runs/*/0/run.json"))) < 2
+        assert checkpoints(folder) or list(folder.glob("runs/*/0/run.json"))
 
     assert stepladder(*command, folder=folder).returncode == 0
     weights = [[path.read_bytes() for path in sorted(folder.glob(f"{runs}/*/0/weights.safetensors"))] for runs in ("whole", "runs")]

@@ -1,4 +1,5 @@
 import inspect
+import warnings
 from types import ModuleType
 
 import pytest
@@ -41,3 +42,9 @@ def test_the_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert stepladder.__version__ == version("stepladder")
+
+
+def test_a_warning_is_an_error_in_every_test() -> None:
+    for kind in (UserWarning, DeprecationWarning, ResourceWarning):
+        with pytest.raises(kind, match="told"):
+            warnings.warn("told", kind, stacklevel=1)

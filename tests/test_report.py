@@ -1,8 +1,10 @@
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -267,6 +269,29 @@ def test_what_a_killed_process_left_of_a_report_goes_with_the_next(setup: Setup,
         (tmp_path / name).write_text("half")
     report.write(built(small_ladder(), setup), small_ladder(), setup, tmp_path)
     assert [path.name for path in tmp_path.glob("*tmp*")] == ["mine.tmp-13"]
+
+
+@pytest.mark.parametrize("failing", ["report.json", "report.md", "report.html", "missed.json"])
+def test_a_report_is_written_whole_or_not_at_all(setup: Setup, tmp_path: Path, failing: str) -> None:
+    found, names = built(small_ladder(), setup), ("report.json", "report.md", "report.html", "missed.json")
+    for name in names:
+        (tmp_path / name).write_text("before")
+    write_text = Path.write_text
+
+    def full(path: Path, content: str, encoding: str | None = None) -> int:
+        if path.name.startswith(failing):
+            write_text(path, content[:10], encoding)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_text(path, content, encoding)
+
+    with (
+        patch("stepladder.page.views.charts", return_value=None),
+        patch.object(Path, "write_text", full),
+        pytest.raises(OSError, match="No space left") as refused,
+    ):
+        report.write(found, small_ladder(), setup, tmp_path)
+    assert refused.value.filename == str(tmp_path / failing)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(names, "before")
 
 
 def test_markdown_is_as_agreed(folder: Path) -> None:

@@ -138,6 +138,14 @@ def test_charts_carry_a_reading_for_each_epoch(page: Page, found: dict[str, Any]
     assert readings[6][0][4:] == [f"{100 * history[0]['test_accuracy']:.2f} %", f"{100 * history[0]['train_accuracy']:.2f} %"]
 
 
+def test_a_misclassified_image_says_without_being_seen_what_it_is(folder: Path, found: dict[str, Any]) -> None:
+    text, names = (folder / "report.html").read_text(), found["data"]["classes"]
+    for image in found["steps"][0]["misclassified"][:60]:
+        answers = " or ".join(names[int(answer)] for answer in image["answers"])
+        assert f'alt="test image {image["index"]}: {names[image["label"]]}, answered {answers}"' in text
+    assert found["steps"][0]["misclassified"]
+
+
 def test_the_matrix_has_each_labels_share_and_marks_the_worst(folder: Path, found: dict[str, Any]) -> None:
     shares = re.findall(r'<td class="share( worst)?">([\d.]+)\s%</td>', (folder / "report.html").read_text())
     expected = found["steps"][0]["per_class"]

@@ -18,9 +18,9 @@ ROOMS = (
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
 
 HOMES = {
-    "typer": {"cli", "cli.options"},
+    "typer": {"cli", "cli.options", "cli.shells"},
     "cloudpickle": {"networks.module"},
-    "rich": {"cli.tables", "live.climbing", "live.terminal"},
+    "rich": {"cli.layout", "live.climbing", "live.terminal"},
     "IPython": {"live.notebook"},
     "jinja2": {"page.html"},
     "markupsafe": {"page.html"},

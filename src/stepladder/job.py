@@ -62,7 +62,7 @@ class Setup:
     def source(self, dataset: Dataset) -> Source:
         """What the record of a run says of `dataset`."""
         path = None if self.data is None else str(self.data)
-        split, size, channels, holdout, fold = self.reading
+        split, size, channels, holdout, fold, _ = self.reading
         train, test = len(dataset.train_images), len(dataset.test_images)
         return Source(dataset.kind, path, holdout, train, test, split, size, channels, fold)
 

@@ -9,7 +9,7 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
   width), `classes` (their names, in the order of the labels)}
 - `images`: of the test set; `sampling`: what its own sampling adds to the budget's accuracy, half of a 95 % interval
 - `holdout`: how many training images stood in the place of the test set, which was then not read; 0 for the test set;
-  `fold`: which part of them, only where it is not the first
+  `fold`: which part of them, only where it is not the first; `quick`: true, only of a first look, of few epochs and images
 - `engine`, `device`, and `machines`: a list of the distinct {`processor`, `threads`, `torch`, `commit`} of the records
 - `climb`: only of a ladder that `stepladder climb` left, what `stepladder.climb.story.data` says of how it was climbed
 - `damaged`: why each run that contradicts itself was set aside, a sentence each
@@ -84,8 +84,8 @@ LINE = 140
 
 
 def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> list[Path]:
-    """Write what `build` found as report.json, report.md, report.html and missed.json, each whole or not at all; returns
-    their paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
+    """Write what `build` found as report.json, report.md, report.html and missed.json, all of them or none; returns their
+    paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
     from stepladder.page.html import html  # with matplotlib and jinja2, which `check` and `compare` have no use for
 
     dataset = setup.images(ladder.steps)
@@ -96,7 +96,7 @@ def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> 
         "missed.json": text(missed(found)) + "\n",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(folder / name, content) for name, content in texts.items()]
+    return _write(folder, texts)
 
 
 def build(
@@ -129,6 +129,7 @@ def build(
         "sampling": evidence.sampling(ladder.budget.accuracy, images),
         "holdout": setup.reading.holdout,
         **({"fold": setup.reading.fold} if setup.reading.fold else {}),
+        **({"quick": True} if setup.reading.quick else {}),
         "machines": _machines(every),
         "damaged": [reason for arm in arms.values() for reason in arm.damaged],
         "steps": [
@@ -246,14 +247,19 @@ def _data(value: Any, *names: str) -> dict[str, Any] | None:
     return None if value is None else {name: getattr(value, name) for name in names}
 
 
-def _write(path: Path, content: str) -> Path:
-    for left in path.parent.glob(f"{path.name}.tmp-*"):  # by a process that was killed: only one writes at a time
-        left.unlink()
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write all files, or none of them: only when the last is on disk do they take their names."""
+    paths = {folder / name: folder / f"{name}.tmp-{os.getpid()}" for name in texts}
+    for path in paths:
+        for left in folder.glob(f"{path.name}.tmp-*"):  # by a process that was killed: only one writes at a time
+            left.unlink()
     try:
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
+        for path, content in zip(paths, texts.values(), strict=True):
+            paths[path].write_text(content, encoding="utf-8")
+        for path, temporary in paths.items():
+            temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        for temporary in paths.values():
+            temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from None
-    return path
+    return list(paths)

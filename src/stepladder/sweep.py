@@ -15,11 +15,13 @@ POLL_SECONDS = 0.5
 
 
 class Run(NamedTuple):
-    """A run under way or recorded, and its epochs so far; `status` is `running`, `finished` or `diverged`."""
+    """A run under way or recorded, and its epochs so far; `status` is `running`, `finished` or `diverged`. `share` of the
+    epoch under way is done."""
 
     job: Job
     history: list[Epoch]
     status: str
+    share: float = 0.0
 
 
 class Failure(NamedTuple):
@@ -41,6 +43,11 @@ class Progress(NamedTuple):
     def epochs(self) -> int:
         """Epochs behind us: all of a recorded run, also of one that diverged early."""
         return sum(len(run.history) for run in self.running) + sum(run.job.step.recipe.epochs for run in self.recorded)
+
+    @property
+    def done(self) -> float:
+        """As `epochs`, with the shares of those under way."""
+        return self.epochs + sum(run.share for run in self.running)
 
 
 def missing(jobs: Sequence[Job]) -> list[Job]:
@@ -73,14 +80,16 @@ def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -
             else:
                 recorded.append(Run(job, record.history, record.status))
         running = [futures[future] for future in futures if future in pending and future.running()]
-        yield Progress([Run(job, _history(job), "running") for job in running], list(recorded), list(failures))
+        yield Progress([under_way(job) for job in running], list(recorded), list(failures))
 
 
-def _history(job: Job) -> list[Epoch]:
+def under_way(job: Job) -> Run:
+    """How far a run is that another process trains."""
     try:
-        return records.progress(job.folder)
+        history = records.progress(job.folder)
     except records.RecordError:
-        return []  # its worker finds the same damage, and that run alone fails by it
+        history = []  # its worker finds the same damage, and that run alone fails by it
+    return Run(job, history, "running", records.noted(job.folder, len(history) + 1))
 
 
 def train_job(job: Job) -> Path:

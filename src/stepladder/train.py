@@ -27,6 +27,8 @@ from stepladder.state import State
 from stepladder.streams import stream, stream_seed
 
 ENGINES = {"native": native, "torch": plain}
+NOTE_SECONDS = 1.0
+"""Between two notes of how far an epoch is."""
 
 
 class Draws(NamedTuple):
@@ -96,7 +98,7 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
 
     status: Status = "finished"
     try:
-        for epoch in fit(run, recipe, images, Streams(job.seed, dropout), len(history)):
+        for epoch in fit(run, recipe, images, Streams(job.seed, dropout), len(history), folder):
             history.append(epoch)
             records.write_checkpoint(folder, Checkpoint(history, threads, state.arrays(run), job.fingerprint, job.seed))
     except Diverged:
@@ -132,6 +134,7 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
         data=job.setup.source(dataset),
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
+    records.forget(folder)
 
 
 def _dropout(network: Network | Module, device: str) -> torch.Generator:
@@ -172,8 +175,9 @@ class Streams(NamedTuple):
     dropout: torch.Generator
 
 
-def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int = 0) -> Iterator[Epoch]:
-    """Train epoch by epoch from epoch `done` (counted from 0) on, yielding each one's figures.
+def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int = 0, folder: Path | None = None) -> Iterator[Epoch]:
+    """Train epoch by epoch from epoch `done` (counted from 0) on, yielding each one's figures; every second it is noted beside the
+    run's folder, if it has one, how far its epoch is.
 
     Raises Diverged where a loss is not finite.
     """
@@ -181,7 +185,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
     batches = -(-n // recipe.batch_size)
     averages, sources = state.averaged(run)
     for epoch in range(done, recipe.epochs):
-        began = time.perf_counter()
+        began = told = time.perf_counter()
         order = torch.randperm(n, generator=stream(streams.seed, "order", epoch)).to(images.train.device)
         draws = _draw(recipe, images, streams.seed, epoch)
         streams.dropout.manual_seed(stream_seed(streams.seed, "dropout", epoch))
@@ -200,6 +204,9 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
                 torch._foreach_lerp_(averages, sources, recipe.averaging.weight(batch))
             losses.append(loss.detach() * len(chosen))
             answers.append(logits.detach().argmax(1))
+            if folder and (now := time.perf_counter()) - told >= NOTE_SECONDS:
+                records.note(folder, epoch + 1, (batch + 1) / batches - epoch)
+                told = now
         train_loss = torch.stack(losses).double().sum().item() / n
         train_correct = int((torch.cat(answers) == images.train_labels[order]).sum())
 

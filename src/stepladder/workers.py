@@ -23,8 +23,8 @@ class Workers(ThreadPoolExecutor):
     """Runs each task in one of `count` processes; a process that is killed fails its own task only and is replaced.
 
     (One `ProcessPoolExecutor` of several processes fails every task when one of them is killed, and leaves its semaphores
-    behind when all are.) The processes are spawned, ignore Ctrl-C, which is the parent's to handle, and end when `kill` is
-    called or the parent is gone. They know nothing of the caller's `__main__`, so that a script needs no
+    behind when all are.) The processes are spawned, ignore Ctrl-C and a hangup, which are the parent's to handle, and
+    end when `kill` is called or the parent is gone. They know nothing of the caller's `__main__`, so that a script needs no
     `if __name__ == "__main__"` to use them; nor can a task.
     """
 
@@ -98,7 +98,9 @@ def _start_without_main(process: SpawnProcess) -> None:
 def _serve(tasks: Connection, parent: Connection) -> None:
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):  # of a terminal, which sends them to all its processes; Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     while True:
         try:

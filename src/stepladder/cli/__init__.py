@@ -1,19 +1,17 @@
 """The command line. torch, numpy and scipy are imported only by the commands that need them."""
 
 import json
-import os
 import sys
 import webbrowser
-from contextlib import suppress
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stepladder import __version__, ladders
-from stepladder.cli import tables
+from stepladder.cli import ending, shells, tables
+from stepladder.cli.ending import interruptible, status
 from stepladder.cli.options import Channels, Epochs, Force, Json, LadderName, Size, height_and_width, sides, with_lab
 from stepladder.spec import UserError
 from stepladder.spec.budget import asked
@@ -33,52 +31,9 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; what a user can put right, and what the operating system refuses, becomes one line on stderr and
-    exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that knows ASCII only is no reason to end
-    try:
-        code = _exit_code()
-        if sys.stdout:
-            sys.stdout.flush()  # here, where it may fail; at the end of the process it would be a traceback
-    except (UserError, OSError) as error:
-        code = 2
-        _flush(sys.stdout)
-        message = str(error) if isinstance(error, UserError) else _reason(error)
-        with suppress(OSError, ValueError):  # ValueError: it was closed
-            print(f"stepladder: {message}", file=sys.stderr)
-        _flush(sys.stderr)
-    sys.exit(code)
-
-
-def _exit_code() -> int | str | None:
-    try:
-        app()
-    except SystemExit as end:
-        # Both typer and rich make of a pipe that nobody reads an exit with 1, which means something else here.
-        if isinstance(end.__context__, BrokenPipeError):
-            raise end.__context__ from None
-        return end.code
-    return None
-
-
-def _flush(stream: TextIO | None) -> None:
-    """Write all that was printed; what cannot be is given up, or Python would end by trying it again."""
-    if stream is None or stream.closed:
-        return
-    try:
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _reason(error: OSError) -> str:
-    """What the operating system refuses, and of which file, where that is known."""
-    reason = error.strerror or str(error)
-    if error.filename is not None:
-        return f"{os.fsdecode(error.filename)}: {reason}"
-    return f"standard output: {reason}"  # files are named by what writes them
+    """Run the command line, and end with its exit code."""
+    shells.ready()
+    sys.exit(status(app))
 
 
 def _version(wanted: bool) -> None:
@@ -94,7 +49,20 @@ def root(
     """Climb to an accuracy target one change at a time, with evidence for every step."""
 
 
-@app.command()
+@app.command(short_help="Write a ladder of three steps to begin with.", epilog="Example: stepladder new mine")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the ladder is called.")],
+) -> None:
+    """Write a ladder of three steps, NAME.py, to begin with."""
+    from stepladder.cli import beginning
+
+    path = beginning.write(name)
+    print(f"wrote {path}, a ladder of three steps. A first look: {ending.command('run', str(path), '--quick')}")
+
+
+@app.command(
+    short_help="Train what is missing, then write the report.", epilog="Example: stepladder run mnist --seeds 6 --steps A4,B4"
+)
 @with_lab
 def run(
     lab: "Lab",
@@ -110,11 +78,8 @@ def run(
     failed or contradicts itself, or where all of them diverged."""
     loaded = ladders.load(ladder)
     chosen = [name.strip() for name in steps.split(",")] if steps else [step.id for step in loaded.steps]
-    try:
+    with interruptible("The same command goes on after the last whole epoch of each run."):
         result = replace(lab, workers=workers, threads=threads).run(loaded, seeds, steps=chosen, epochs=epochs)
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on after the last whole epoch of each run.", file=sys.stderr)
-        raise typer.Exit(130) from None
     diverged = [(name, record) for name in chosen for record in result.arms[name].records if record.status == "diverged"]
     for name, record in diverged:
         if record.seed < seeds:
@@ -122,12 +87,18 @@ def run(
             print(f"{name} seed {record.seed} diverged: its loss was not finite in {where}.", file=sys.stderr)
     code = _tell(result)
     if not result.hint:
-        _report(result, None, force)
+        from stepladder.cli import closing
+
+        page = _report(result, None, force)
+        print("\n".join(closing.lines(result.ladder, result.evidence, page, sys.argv[1:], lab.quick)))
     finished = any(record.status == "finished" for name in chosen for record in result.arms[name].records)
     raise typer.Exit(code or (0 if finished else 1))
 
 
-@app.command()
+@app.command(
+    short_help="Build a ladder by itself, from a budget.",
+    epilog="Example: stepladder climb --parameters 8000 --epochs 15 --accuracy 0.994 --hours 2",
+)
 @with_lab
 def climb(
     lab: "Lab",
@@ -174,16 +145,13 @@ def climb(
     wish = climbs.wish(
         begun, limits, hours, runs_budget, output, seed=seed, locked=locked, difference=difference and difference / 100
     )
-    try:
+    with interruptible("The same command goes on where it was."):
         told, code = climbs.climb(replace(lab, workers=workers, threads=threads), first, wish, output, dry_run)
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on where it was.", file=sys.stderr)
-        raise typer.Exit(130) from None
     print(told)
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(short_help="Write the report of the runs there are.", epilog="Example: stepladder report mnist --open")
 @with_lab
 def report(
     lab: "Lab",
@@ -203,7 +171,7 @@ def report(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(short_help="Tell what two steps' runs differ in.", epilog="Example: stepladder compare mnist A4 B4")
 @with_lab
 def compare(
     lab: "Lab",
@@ -223,7 +191,7 @@ def compare(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(short_help="Print budget and verdicts.", epilog="Example: stepladder check mnist --allow-undecided")
 @with_lab
 def check(
     lab: "Lab",
@@ -267,7 +235,7 @@ def check(
     raise typer.Exit(code or (0 if outcome == 3 and allow_undecided else outcome))
 
 
-@app.command()
+@app.command(short_help="Tell what a data set holds, and draw it.", epilog="Example: stepladder data photos/ --size 28x28")
 def data(
     path: Annotated[
         Path | None, typer.Argument(metavar="PATH", help="A file or a folder; left out: the embedded MNIST.", readable=False)
@@ -294,7 +262,7 @@ def data(
         print(f"wrote {output}")
 
 
-@app.command()
+@app.command(short_help="Answer images with a recorded run.", epilog="Example: stepladder predict mnist A4 digit.png")
 @with_lab
 def predict(
     lab: "Lab",
@@ -327,7 +295,7 @@ def predict(
         print(f"wrote {len(found):,} answers to {table}")
 
 
-@app.command()
+@app.command(short_help="Take a recorded run out, as ONNX, C, a page.", epilog="Example: stepladder export mnist A4 --to c --int8")
 @with_lab
 def export(
     lab: "Lab",
@@ -356,7 +324,7 @@ def export(
     print(json.dumps(written.card, indent=1) if as_json else exports.sentences(written))
 
 
-@app.command()
+@app.command(short_help="Print a ladder's steps, or a step's layers.", epilog="Example: stepladder show mnist A4")
 def show(
     ladder: LadderName,
     step: Annotated[str | None, typer.Argument(metavar="STEP", help="A step's id.")] = None,
@@ -392,7 +360,13 @@ def show(
         tables.steps(loaded)
 
 
-@app.command("list")
+@app.command(short_help="Print what makes a shell complete commands.", epilog="Example: stepladder completion bash >> ~/.bashrc")
+def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.")]) -> None:
+    """Print the script that makes a shell complete commands, options and the names of ladders."""
+    print(shells.script(shell))
+
+
+@app.command("list", epilog="Example: stepladder list --json")
 def list_ladders(as_json: Json = False) -> None:
     """Print the built-in ladders."""
     loaded = [ladders.load(name) for name in ladders.names()]

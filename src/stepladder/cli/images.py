@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stepladder.cli import tables
+from stepladder.cli import layout
 from stepladder.data import EMBEDDED, DataError, Found, read
 from stepladder.data.describe import class_names, contact_sheet, describe
 from stepladder.lab.answers import Answer
@@ -32,14 +32,10 @@ def draw(found: Found, path: Path) -> None:
 def show(path: Path | None, told: dict[str, Any]) -> None:
     """Print a description: a line for each class, and a sentence for all else."""
     parts = told["images"]
-    table = tables.new(None, ("class", *parts), left=1)
-    for number, name in enumerate(told["classes"]):
-        table.add_row(name, *(f"{told['counts'][part][number]:,}" for part in parts))
-    table.add_section()
-    table.add_row("total", *(f"{count:,}" for count in parts.values()))
+    rows = [[name, *(f"{told['counts'][part][number]:,}" for part in parts)] for number, name in enumerate(told["classes"])]
     sides = " x ".join(map(str, told["input"]))
     print(f"{path or 'mnist'}: {told['kind']}, images of {sides} (channels x height x width), {len(told['classes'])} classes")
-    tables.put(table)
+    layout.put(None, ("class", *parts), 1, rows, ["total", *(f"{count:,}" for count in parts.values())])
     for remark in told["remarks"]:
         print(remark)
     if "test" not in parts:
@@ -55,7 +51,6 @@ def show(path: Path | None, told: dict[str, Any]) -> None:
 
 def show_answers(answers: Sequence[Answer]) -> None:
     """Print an answer a line."""
-    table = tables.new(None, ("image", "answer", "probability"), left=2)
-    for each in answers:
-        table.add_row(each.image, each.answer, f"{each.probability:.1%}")
-    tables.put(table)
+    layout.put(
+        None, ("image", "answer", "probability"), 2, [[each.image, each.answer, f"{each.probability:.1%}"] for each in answers]
+    )

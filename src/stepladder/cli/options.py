@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stepladder.cli.shells import ladder_names
 from stepladder.spec import UserError
 
 if TYPE_CHECKING:
     from stepladder.lab import Lab
 
 LadderName = Annotated[
-    str, typer.Argument(metavar="LADDER", help="A built-in ladder, or a Python file that ends in `ladder = ...`.")
+    str,
+    typer.Argument(
+        metavar="LADDER", help="A built-in ladder, or a Python file that defines `ladder`.", autocompletion=ladder_names
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of every step, instead of its own.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
@@ -40,6 +44,9 @@ def _lab(
     holdout: Annotated[
         int, typer.Option(help="Judge by so many training images, kept back from training, and leave the test set unread.")
     ] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: 3 epochs on a part of the images, in records and a report of their own.")
+    ] = False,
     fold: Annotated[int, typer.Option(help="Which of the parts of that size, that share no image, is kept back.")] = 0,
 ) -> "Lab":
     """What every command that reads or makes runs is told."""
@@ -47,7 +54,7 @@ def _lab(
 
     return Lab(
         runs, data=data, split=split, size=height_and_width(size), channels=channels, engine=engine, device=device,
-        holdout=holdout, fold=fold,
+        holdout=holdout, fold=fold, quick=quick,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepladder import evidence, report
 from stepladder.analysis import cells, counted, percent, point_range, points
-from stepladder.cli import tables
+from stepladder.cli import layout
 from stepladder.cli.verdicts import mean, place, why_failed
 from stepladder.evidence import Evidence, LastEpoch, Outcome, Quantised
 from stepladder.steps import Ladder, Step
@@ -36,11 +36,9 @@ def show(found: dict[str, Any]) -> None:
         f"{found['ladder']} in integers of 8 bits: {budget['accuracy']:.2%} after the last epoch, whose weights alone are kept, by "
         f"{budget['held']:.0%} of the seeds; floats are judged likewise"
     )
-    columns = ("step", "target in 8 bits", "in floats", "8 bits against floats", "seeds", "8 bits", "floats")
-    table = tables.new(title, (*columns, "reach it in 8 bits", "in floats", "answers changed"), left=4)
-    for step in found["steps"]:
-        table.add_row(*_row(step))
-    tables.put(table)
+    columns = ("step", "target in 8 bits", "target in floats", "8 bits against floats", "seeds", "8 bits", "floats")
+    heads = (*columns, "reach it in 8 bits", "reach it in floats", "answers changed")
+    layout.put(title, heads, 4, [_row(step) for step in found["steps"]])
     for step in found["steps"]:
         if step["refused"]:
             print(f"{step['id']} is not quantised: {step['refused']}")

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from stepladder import networks
 from stepladder.anatomy import Jump, Row, Size
+from stepladder.cli import layout
 from stepladder.spec.budget import asked, device_limits
 from stepladder.steps import Ladder, Step
 
-VERDICTS = ("target", "against its parent")
-"""Columns that may take several lines."""
+LAYERS = ("#", "operation", "in", "out", "k", "p", "s", "parameters", "MACs", "jump in", "jump out", "RF in", "RF out")
+"""What is told of a layer."""
 
 
 def layers(step: Step) -> None:
@@ -29,18 +26,16 @@ def layers(step: Step) -> None:
 
 def rows(title: str, found: Sequence[Row]) -> None:
     """Print a layer table."""
-    table = new(title, ("#", "operation", "in", "out", "k", "p", "s"), left=2)
-    for name in ("parameters", "MACs", "jump in", "out", "RF in", "out"):
-        table.add_column(name, justify="right")
-    for number, row in enumerate(found, start=1):
-        table.add_row(
+    cells = [
+        [
             str(number), row.operation, _shape(row.input), _shape(row.output),
             *map(_size, (row.kernel, row.padding, row.stride)), f"{row.parameters:,}", f"{row.macs:,}",
             *map(_size, (row.jump_in, row.jump_out, row.rf_in, row.rf_out)),
-        )  # fmt: skip
-    table.add_section()
-    table.add_row("", "total", *[""] * 5, f"{sum(row.parameters for row in found):,}", f"{sum(row.macs for row in found):,}")
-    put(table)
+        ]
+        for number, row in enumerate(found, start=1)
+    ]  # fmt: skip
+    sums = f"{sum(row.parameters for row in found):,}", f"{sum(row.macs for row in found):,}"
+    layout.put(title, LAYERS, 2, cells, ["", "total", *[""] * 5, *sums, *[""] * 4])
 
 
 def steps(ladder: Ladder) -> None:
@@ -48,50 +43,32 @@ def steps(ladder: Ladder) -> None:
     budget = ladder.budget
     title = f"{ladder.name}: {budget.accuracy:.2%} within {budget.parameters:,} parameters and {budget.epochs} epochs"
     title += device_limits(asked(budget))
-    table = new(title, ("step", "after", "title", "changes", "parameters", "epochs"), left=4)
+    cells = []
     for step in ladder.steps:
         parent, concept = (step.parent.id, step.change.concept) if step.parent and step.change else ("", "")
-        table.add_row(step.id, parent, step.label, concept, f"{step.network.parameters:,}", str(step.recipe.epochs))
-    put(table)
+        cells.append([step.id, parent, step.label, concept, f"{step.network.parameters:,}", str(step.recipe.epochs)])
+    layout.put(title, ("step", "after", "title", "changes", "parameters", "epochs"), 4, cells)
 
 
 def ladders(found: Sequence[Ladder]) -> None:
     """Print what ladders there are."""
-    table = new(None, ("ladder", "steps", "parameters", "epochs", "accuracy"), left=1)
-    for ladder in found:
-        budget = ladder.budget
-        table.add_row(ladder.name, str(len(ladder.steps)), f"{budget.parameters:,}", str(budget.epochs), f"{budget.accuracy:.2%}")
-    put(table)
+    budgets = [(ladder, ladder.budget) for ladder in found]
+    cells = [
+        [ladder.name, str(len(ladder.steps)), f"{budget.parameters:,}", str(budget.epochs), f"{budget.accuracy:.2%}"]
+        for ladder, budget in budgets
+    ]
+    layout.put(None, ("ladder", "steps", "parameters", "epochs", "accuracy"), 1, cells)
 
 
 def results(report: dict[str, Any]) -> None:
     """Print a report's overview, a line for each step."""
     from stepladder.page import table as page  # scipy: not for `--help`
 
-    table = new(None, page.HEADS, left=page.TEXTS)
-    for row in page.rows(report):
-        table.add_row(*row)
-    put(table)
-
-
-def new(title: str | None, columns: Sequence[str], left: int) -> Table:
-    """A table whose first `left` columns are text, the others numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number < left else "right", no_wrap=name not in VERDICTS)
-    return table
-
-
-def put(table: Table) -> None:
-    """Print a table."""
-    console = Console(markup=False, emoji=False)  # brackets and colons in a title are text
-    if not console.is_terminal:
-        console.width = 250  # piped text is not cut to a terminal's width
-    console.print(table, highlight=False)
+    layout.put(None, page.HEADS, page.TEXTS, page.rows(report))
 
 
 def _shape(shape: tuple[float, ...]) -> str:
-    return " x ".join(map(str, shape))
+    return "x".join(map(str, shape))
 
 
 def _size(size: Size | Jump | None) -> str:

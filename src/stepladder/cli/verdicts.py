@@ -7,7 +7,7 @@ from typing import Any
 from stepladder import evidence, report
 from stepladder.analysis import cells, counted, percent, percents, points
 from stepladder.analysis.sentences import against
-from stepladder.cli import tables
+from stepladder.cli import layout
 from stepladder.evidence import Arm, Effect, Evidence, Failure, Outcome
 from stepladder.spec.budget import asked, device_limits
 from stepladder.steps import Ladder, Step
@@ -55,14 +55,15 @@ def show(ladder: Ladder, found: dict[str, Any]) -> None:
         f"{ladder.name}: {budget.accuracy:.2%} held in the last {counted(budget.hold, 'epoch')} by {budget.held:.0%} of the seeds, "
         f"at most {budget.parameters:,} parameters and {budget.epochs} epochs{device_limits(asked(budget))}"
     )
-    table = tables.new(title, ("step", "target", "against its parent", "seeds", "test", "held", "parameters", "epochs"), left=3)
+    rows = []
     for step in found["steps"]:
         test, held, effect = step["test_accuracy"], step["held"], step["effect"]
         compared = f"{points(effect['mean'])}: {cells.effect(effect)}" if effect else ""
         figures = [f"{test['mean']:.2%}" if test else "", cells.held(held) if held else ""]
         costs = f"{step['parameters']:,}", str(step["epochs"])
-        table.add_row(step["id"], step["target_verdict"], compared, str(step["n"]), *figures, *costs)
-    tables.put(table)
+        rows.append([step["id"], step["target_verdict"], compared, str(step["n"]), *figures, *costs])
+    heads = ("step", "target", "against its parent", "seeds", "test", "held", "parameters", "epochs")
+    layout.put(title, heads, 3, rows)
     for failure in found["failures"]:
         print(f"FAILED: {failure}")
     if found["words"]:

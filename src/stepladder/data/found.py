@@ -24,6 +24,7 @@ class Reading(NamedTuple):
     - `holdout`: so many training images, the same share of every class, are kept back from training and take the place of the
       test images; those of a validation part first, where the source has one
     - `fold`: which of the parts that a holdout of this size may keep back, none of which share an image: 0 is the first
+    - `quick`: a part of all images for a first look, the same share of every class (`split.QUICK`)
     """
 
     split: float = 0.0
@@ -31,11 +32,12 @@ class Reading(NamedTuple):
     channels: int | None = None
     holdout: int = 0
     fold: int = 0
+    quick: bool = False
 
     @property
     def judged(self) -> list[str]:
-        """What names of folders say of the images that judge; nothing for the test images."""
-        return ["holdout"] * bool(self.holdout) + [f"fold-{self.fold}"] * bool(self.fold)
+        """What names of folders say of the images that judge; nothing for all test images."""
+        return ["holdout"] * bool(self.holdout) + [f"fold-{self.fold}"] * bool(self.fold) + ["quick"] * self.quick
 
 
 AS_IS = Reading()

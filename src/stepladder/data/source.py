@@ -10,7 +10,7 @@ from stepladder.data import store
 from stepladder.data.dataset import Dataset, hashed
 from stepladder.data.found import AS_IS, DataError, Found, Reading
 from stepladder.data.recognise import read
-from stepladder.data.split import hold_out, split
+from stepladder.data.split import hold_out, quick, split
 
 EMBEDDED = Path(__file__).parents[1] / "mnist"
 MNIST_DIGEST = "25c98f992c005963b7428e1f38418b233c9b286cc403519287eb8063f0bcfe07"
@@ -56,7 +56,8 @@ def _decoded(path: Path | None, reading: Reading) -> Dataset:
     dataset = _dataset(path, found, reading.split)
     if path is None and not (reading.size or reading.channels) and dataset.digest != MNIST_DIGEST:
         raise DataError(f"{EMBEDDED}: the embedded MNIST is damaged: its SHA-256 is {dataset.digest}, expected {MNIST_DIGEST}")
-    return hold_out(dataset, reading.holdout, reading.fold) if reading.holdout else dataset
+    judged = hold_out(dataset, reading.holdout, reading.fold) if reading.holdout else dataset
+    return quick(judged) if reading.quick else judged
 
 
 def _dataset(path: Path | None, found: Found, share: float) -> Dataset:

@@ -8,6 +8,8 @@ from stepladder.data.found import DataError, Part
 
 HOLDOUT_SEED = 1998
 """Of which training images are held out. (The year of MNIST.)"""
+QUICK = (6_000, 2_000)
+"""At most so many images train and judge where it is to be quick."""
 SPLIT_SEED = 1936
 """Of which images of a source without a test part become one. (The year of Fisher's irises.)"""
 
@@ -52,6 +54,19 @@ def _further(labels: NDArray[np.uint8], validation: int, count: int, fold: int) 
             f"fold is {fold}, expected {numbers}: a holdout of {count:,} images has {there} fold{'s' * (there != 1)} here"
         )
     return left[stratified(labels[left], count, fold=fold - before)]
+
+
+def quick(dataset: Dataset) -> Dataset:
+    """The data set with at most so many images in each part as a quick look takes, of each class its share."""
+    train, test = (_few(part, most) for part, most in zip(dataset.parts, QUICK, strict=True))
+    return with_parts(dataset, train, test)
+
+
+def _few(part: Part, most: int) -> Part:
+    if len(part.labels) <= most:
+        return part
+    chosen = stratified(part.labels, most)
+    return Part(part.images[chosen], part.labels[chosen])
 
 
 def split(part: Part, share: float) -> tuple[Part, Part]:

@@ -29,7 +29,7 @@ def entry(path: Path, reading: Reading, store: Path) -> Path:
         seen = [(os.fspath(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files if file.is_file()]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    told = reading if reading.fold else reading[:-1]  # as it was before there were folds
+    told = reading[: 6 if reading.quick else 5 if reading.fold else 4]  # as it was before there were these
     return store / f"{_short([os.fspath(path.resolve()), told])}-{_short([FORMAT, seen])}"
 
 

@@ -251,6 +251,8 @@ def _confirmed(made: Ladder, now: Climb, confirm: Confirm) -> "Result":
 
 def kept_back(setup: Setup) -> Setup:
     """What the runs of a climb are made with: a sixth of the training images kept back, unless it is said how many."""
+    if setup.reading.quick:
+        raise UserError("quick is True, expected False: a climb is no first look, as it confirms what it finds")
     if setup.reading.fold:
         raise UserError(f"fold is {setup.reading.fold}, a climb keeps back one part after the other: expected none (0)")
     if setup.reading.holdout:

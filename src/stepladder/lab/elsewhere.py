@@ -46,7 +46,8 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
     reading = _reading(record, setup)
     same = _digest(replace(setup, reading=reading)) == record.data_sha256
     found = [
-        ("--epochs", record.epochs, record.epochs not in own),
+        ("--quick", "" if reading.quick else None, reading.quick != setup.reading.quick),
+        ("--epochs", record.epochs, record.epochs not in own and not reading.quick and not setup.reading.quick),
         ("--split", reading.split, reading.split != setup.reading.split),
         ("--size", reading.size and "x".join(map(str, reading.size)), reading.size != setup.reading.size),
         ("--channels", reading.channels, reading.channels != setup.reading.channels),
@@ -63,7 +64,9 @@ def _reading(record: Record, setup: Setup) -> Reading:
     """How the images of a run were read; records of schema 1 tell the holdout alone."""
     if record.data is None:
         return setup.reading._replace(holdout=record.environment.get("holdout") or 0, fold=0)
-    return Reading(record.data.split, record.data.size, record.data.channels, record.data.holdout, record.data.fold)
+    of = Reading(record.data.split, record.data.size, record.data.channels, record.data.holdout, record.data.fold)
+    part = of._replace(quick=True)  # which a record tells by its images alone
+    return part if _digest(replace(setup, reading=part)) == record.data_sha256 != _digest(replace(setup, reading=of)) else of
 
 
 def _digest(setup: Setup) -> str | None:
@@ -75,7 +78,9 @@ def _digest(setup: Setup) -> str | None:
 
 
 def _option(name: str, value: object) -> str:
-    return f"no {name}" if value is None or (name in ("--holdout", "--fold", "--split") and not value) else f"{name} {value}"
+    return (
+        f"no {name}" if value is None or (name in ("--holdout", "--fold", "--split") and not value) else f"{name} {value}".rstrip()
+    )
 
 
 def _path(record: Record) -> str | None:

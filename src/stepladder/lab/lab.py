@@ -44,6 +44,7 @@ class Lab:
     - `engine`: "native" or "torch"; None is native on the CPU and torch on CUDA. `device`: "cpu" or "cuda"
     - `workers`: processes that train at the same time; None is one for each core. `threads` of one run; given alone, one run trains
       at a time. The native engine's bits do not depend on either
+    - `quick`: a first look: three epochs on a part of the images, in records and a report of their own
 
     Raises UserError for an engine or a device that is not there. Images are read when they are needed first.
     """
@@ -60,6 +61,7 @@ class Lab:
     device: str = "cpu"
     workers: int | None = None
     threads: int | None = None
+    quick: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("holdout", 0), ("fold", 0), ("workers", 1), ("threads", 1)):
@@ -73,6 +75,8 @@ class Lab:
             ):
                 raise UserError(f"{name} is {value!r}, expected a path")
         check_reading(self.split, self.size, self.channels)
+        if type(self.quick) is not bool:
+            raise UserError(f"quick is {self.quick!r}, expected True or False")
         if not isinstance(self.engine, str | None):
             raise UserError(f"engine is {self.engine!r}, expected a name or None")
         engine.check(self.setup.engine, self.device, self.threads or 1)
@@ -84,7 +88,7 @@ class Lab:
         """What its runs are made with, but for the threads."""
         chosen = self.engine or ("native" if self.device == "cpu" else "torch")
         size = None if self.size is None else (self.size[0], self.size[1])
-        reading = Reading(self.split, size, self.channels, self.holdout, self.fold)
+        reading = Reading(self.split, size, self.channels, self.holdout, self.fold, self.quick)
         return Setup(Path(self.runs), None if self.data is None else Path(self.data), chosen, self.device, reading=reading)
 
     def run(
@@ -103,7 +107,7 @@ class Lab:
         notebook. Raises SpecError for a ladder that breaks its budget, UserError for what engine or images do not allow; a run
         that fails is told in the result's `problems`, and the others go on.
         """
-        ladder = _of(ladder, epochs)
+        ladder = self._of(ladder, epochs)
         if type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS:
             raise UserError(f"seeds is {seeds!r}, expected a whole number from 1 to {MOST_SEEDS:,}")
         if violations := ladder.violations():
@@ -126,7 +130,7 @@ class Lab:
 
         Raises UserError where there is no folder of runs, DataError (a UserError) for images that do not fit the networks.
         """
-        ladder = _of(ladder, epochs)
+        ladder = self._of(ladder, epochs)
         self._look()
         for step in ladder.steps:
             check_fits(self.setup.dataset(step.network.classes), step.network.input)
@@ -177,6 +181,8 @@ class Lab:
         """
         from stepladder.lab.export import export
 
+        if ladder is not None and self.quick:
+            ladder = self._of(ladder, None)
         chosen, *others = [_step(each, ladder) for each in (step, *beside)]
         self._look()
         check_fits(self.setup.dataset(chosen.network.classes), chosen.network.input)
@@ -244,6 +250,14 @@ class Lab:
         """Processes that train at the same time."""
         return self.workers or (1 if self.threads else most)
 
+    def _of(self, ladder: Ladder, epochs: int | None) -> Ladder:
+        """The ladder with the epochs that it is to have here."""
+        if not isinstance(ladder, Ladder):
+            raise SpecError(f"found {ladder!r}, expected a Ladder")
+        if epochs is not None:
+            return ladder.with_epochs(epochs)
+        return ladder.quick() if self.quick else ladder
+
     def _look(self) -> None:
         """Raise UserError where there is no folder of runs to look at."""
         if not Path(self.runs).is_dir():
@@ -302,12 +316,6 @@ def check_reading(split: object, size: object, channels: object) -> None:
         raise UserError(f"size is {size!r}, expected (height, width) of 1 to {MOST_SIDE:,} pixels")
     if channels is not None and (type(channels) is not int or channels not in (1, 3)):
         raise UserError(f"channels is {channels!r}, expected 1 (grey) or 3 (colour)")
-
-
-def _of(ladder: Ladder, epochs: int | None) -> Ladder:
-    if not isinstance(ladder, Ladder):
-        raise SpecError(f"found {ladder!r}, expected a Ladder")
-    return ladder if epochs is None else ladder.with_epochs(epochs)
 
 
 def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:

@@ -132,7 +132,7 @@ class Result:
         return figure(self.ladder, self.arms, self.evidence)
 
     def report(self, folder: str | Path | None = None, *, force: bool = False) -> "Report":
-        """Write report.html, report.md, report.json and missed.json, each whole or not at all, by default to a folder of the
+        """Write report.html, report.md, report.json and missed.json, all of them or none, by default to a folder of the
         ladder's name beside the runs.
 
         Raises UserError where there is no run to report, and, unless it is forced, where a report of more runs is there already.

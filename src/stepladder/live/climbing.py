@@ -6,12 +6,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from stepladder import records
 from stepladder.climb.drive import Standing
 from stepladder.climb.story import decision
-from stepladder.job import Job
 from stepladder.live.terminal import line
-from stepladder.sweep import Run
+from stepladder.sweep import under_way
 
 LAST = 6
 """Decisions on a screen."""
@@ -34,7 +32,7 @@ def lines(standing: Standing) -> list[str]:
         f"{network.parameters:,} parameters{mean}; moves: {moves}",
         f"{len(now.figures):,} runs used, {now.spent / now.plan.total:.0%} of what there is{pace}{_left(standing)}",
     ]
-    found += [f"  {_run(job)}" for job in standing.running]
+    found += [f"  {line(under_way(job))}" for job in standing.running]
     return found + [f"  {decision(entry)}" for entry in now.decisions[-LAST:]]
 
 
@@ -46,14 +44,6 @@ def _left(standing: Standing) -> str:
     runs = (now.plan.total - now.spent) / now.mean_cost
     hours = runs * standing.seconds / standing.made / 3600
     return f", at most {hours:.1f} hours left" if hours >= 1 else f", at most {60 * hours:.0f} minutes left"
-
-
-def _run(job: Job) -> str:
-    try:
-        history = records.progress(job.folder)
-    except records.RecordError:
-        history = []
-    return line(Run(job, history, "running"))
 
 
 def _live(standings: Iterator[Standing], console: Console) -> Standing:
@@ -69,6 +59,6 @@ def _plain(standings: Iterator[Standing], console: Console) -> Standing:
         now = standing.now
         for entry in now.decisions[told:]:
             used = f"({len(now.figures):,} runs, {now.spent / now.plan.total:.0%})"
-            console.print(f"{decision(entry)} {used}", highlight=False, markup=False)
+            console.print(f"{decision(entry)} {used}", highlight=False, markup=False, soft_wrap=True)
         told = len(now.decisions)
     return standing

@@ -1,24 +1,30 @@
 """A sweep in a notebook: one output, replaced as it goes on."""
 
 import html
+import time
 from collections.abc import Iterator
 
 from stepladder.climb.drive import Standing
 from stepladder.job import Job
 from stepladder.live.climbing import lines
-from stepladder.live.terminal import line
+from stepladder.live.pace import Pace, clock
+from stepladder.live.terminal import id_width, line
 from stepladder.sweep import Progress
+
+WIDTH = 100
+"""Of a line in a notebook, in characters."""
 
 
 def show(sweep: Iterator[Progress], jobs: list[Job]) -> Progress:
     """Follow a sweep of these jobs to its end; returns how it stood then."""
     from IPython.display import HTML, display  # there is one wherever a notebook is
 
-    total = sum(job.step.recipe.epochs for job in jobs)
-    now = Progress([], [], [])
-    handle = display(HTML(_written(now, total)), display_id=True)
+    pace, now = Pace(sum(job.step.recipe.epochs for job in jobs)), Progress([], [], [])
+    width = id_width([job.step.id for job in jobs], WIDTH)
+    handle = display(HTML(_written(now, pace, width)), display_id=True)
     for now in sweep:
-        handle.update(HTML(_written(now, total)))
+        pace.see(now.done, time.monotonic())
+        handle.update(HTML(_written(now, pace, width)))
     return now
 
 
@@ -32,10 +38,11 @@ def climb(standings: Iterator[Standing]) -> Standing:
     return standing
 
 
-def _written(now: Progress, total: int) -> str:
-    running = "\n".join(html.escape(line(run)) for run in now.running)
+def _written(now: Progress, pace: Pace, width: int) -> str:
+    running = "\n".join(html.escape(line(run, width=width)) for run in now.running)
+    left = f", about {clock(pace.left)} left" if pace.left is not None else ""
     failed = f", {len(now.failures)} failed" if now.failures else ""
     return (
-        f'<progress value="{now.epochs}" max="{total}"></progress> {now.epochs} of {total} epochs, '
+        f'<progress value="{now.done:.2f}" max="{pace.total}"></progress> {now.epochs} of {pace.total} epochs{left}, '
         f"{len(now.recorded)} runs done{failed}<pre>{running}</pre>"
     )

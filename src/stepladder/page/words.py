@@ -132,6 +132,9 @@ def measured(found: dict[str, Any]) -> str:
     if found["holdout"]:
         fold = f" (fold {found['fold']})" if "fold" in found else ""
         judged = f" What is called test here is {found['holdout']:,} training images kept back{fold}: the test set was not read."
+    if "quick" in found:
+        images = f"{found['data']['train']:,} training and {found['images']:,} test images"
+        judged += f" A first look (--quick), after a few epochs on {images}: it is no evidence of what the ladder reaches."
     aside = f" {counted(len(found['damaged']), 'run')} set aside, as what it holds contradicts itself." if found["damaged"] else ""
     exports = found.get("exports_unread")
     unread = f" {counted(len(exports), 'export')} beside the runs could not be read." if exports else ""

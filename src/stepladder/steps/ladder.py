@@ -1,12 +1,16 @@
 """The ladder that steps form under a budget."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from stepladder.spec import Budget, SpecError
 from stepladder.spec.check import sequence, shown, text
 from stepladder.steps.step import SHORT, Row, Step, flat, no_folder, own, unflat
+
+QUICK_EPOCHS = 3
+"""Of a step, where a ladder is looked at first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,8 @@ class Ladder:
         for step in self.steps:
             if step.id == id:
                 return step
-        raise SpecError(f"ladder {self.name!r} has no step {id!r}; its steps are {', '.join(step.id for step in self.steps)}")
+        ids = [step.id for step in self.steps]
+        raise SpecError(f"ladder {self.name!r} has no step {id!r}{_near(id, ids)}; its steps are {', '.join(ids)}")
 
     @property
     def last(self) -> Step:
@@ -74,13 +79,34 @@ class Ladder:
 
     def with_epochs(self, epochs: int) -> "Ladder":
         """The same ladder with every recipe's epochs set; raises SpecError if a step's concept is the epochs."""
-        made: dict[str, Step] = {}
         for step in self.steps:
             if step.change and step.change.concept == "epochs":
                 raise SpecError(f"step {step.id} changes epochs; the epochs of its ladder cannot be set for all steps")
-            parent = made[step.parent.id] if step.parent else None
-            made[step.id] = replace(step, recipe=replace(step.recipe, epochs=epochs), parent=parent)
-        return replace(self, steps=tuple(made.values()))
+        return _with(self, {step.recipe.epochs: epochs for step in self.steps})
+
+    def quick(self) -> "Ladder":
+        """The same ladder for a first look: each step has 3 epochs, or as few more as it takes to tell those of more epochs from
+        those of fewer; none has more than before."""
+        found = sorted({step.recipe.epochs for step in self.steps})
+        return _with(self, {epochs: min(epochs, QUICK_EPOCHS + place) for place, epochs in enumerate(found)})
+
+
+def _with(ladder: Ladder, epochs: Mapping[int, int]) -> Ladder:
+    """The ladder with other epochs in the place of each number of them."""
+    made: dict[str, Step] = {}
+    for step in ladder.steps:
+        parent = made[step.parent.id] if step.parent else None
+        made[step.id] = replace(step, recipe=replace(step.recipe, epochs=epochs[step.recipe.epochs]), parent=parent)
+    return replace(ladder, steps=tuple(made.values()))
+
+
+def _near(id: object, ids: Sequence[str]) -> str:
+    """A question after the id that was meant, where one is near."""
+    if not isinstance(id, str):
+        return ""
+    same = {each.lower(): each for each in reversed(ids)}
+    near = get_close_matches(id.lower(), same, 1)
+    return f" (did you mean {same[near[0]]!r}?)" if near else ""
 
 
 def _rungs(ladder: Ladder) -> tuple[Any, ...]:
