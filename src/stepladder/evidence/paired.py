@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from stepladder.evidence.estimates import SAME
+from stepladder.evidence.flips import DRAWS, drawn_p
 
 ALPHA = 0.05
 POWER = 0.80
@@ -21,7 +22,6 @@ differences: 16 a point at 0.1 points and a deviation of 0.078; three a factor o
 
 EXACT = 20
 """Up to so many pairs, all sign patterns are counted (a million); above, they are drawn."""
-_DRAWS = 99_999
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     among 99,999 patterns drawn from a fixed seed and the one found (Phipson and Smyth 2010), which is never below 2e-5.
     """
     if len(differences) > EXACT:
-        drawn = stats.permutation_test(
-            (np.asarray(differences),),
-            np.mean,
-            permutation_type="samples",
-            n_resamples=_DRAWS,
-            batch=_DRAWS // 10,
-            rng=np.random.default_rng(0),
-        )
-        return float(drawn.pvalue)
+        return drawn_p(differences)
     sums = np.zeros(1)
     for difference in differences:
         sums = np.concatenate([sums + difference, sums - difference])
@@ -71,7 +63,7 @@ def anytime_p(differences: Sequence[float]) -> float:
 
 def smallest_p(pairs: int) -> float:
     """The smallest p that `sign_flip_p` can give: that of the two patterns in which all signs agree."""
-    return 2 / 2**pairs if pairs <= EXACT else 2 / (_DRAWS + 1)
+    return 2 / 2**pairs if pairs <= EXACT else 2 / (DRAWS + 1)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
