@@ -121,7 +121,7 @@ class Lab:
         return self._result(ladder, tuple(failures))
 
     def result(self, ladder: Ladder, *, epochs: int | None = None) -> Result:
-        """What the runs that are recorded show; trains nothing and writes nothing.
+        """What the runs that are recorded show; trains nothing and writes nothing, but which runs were verified (`records.index`).
 
         Raises UserError where there is no folder of runs, DataError (a UserError) for images that do not fit the networks.
         """
