@@ -62,7 +62,9 @@ def make(runs: Path, data: Path | None, count: int) -> None:
     for place, step in enumerate(ladder.steps):
         fingerprint, epochs = setup.fingerprint(step), step.recipe.epochs
         for seed in range(count // len(ladder.steps)):
-            errors = (0.006 + 0.0005 * place + 0.05 / np.arange(1, epochs + 1) ** 2) * n + random.normal(scale=0.0008 * n, size=epochs)
+            errors = (0.006 + 0.0005 * place + 0.05 / np.arange(1, epochs + 1) ** 2) * n + random.normal(
+                scale=0.0008 * n, size=epochs
+            )
             correct = (n - np.maximum(errors, 1)).astype(int).tolist()
             missed = np.argsort(-hard - random.gumbel(scale=0.8, size=n))[: n - correct[-1]]
             answers = labels.copy()

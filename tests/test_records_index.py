@@ -71,9 +71,7 @@ def test_what_was_verified_is_not_verified_again_and_says_the_same(setup: Setup,
     assert len(loaded(setup).records) == 3
 
 
-def test_what_changed_a_moment_ago_is_not_remembered(
-    setup: Setup, verified: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_changed_a_moment_ago_is_not_remembered(setup: Setup, verified: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "RECENT", 60.0)
     loaded(setup)
     assert not (setup.runs / index.NAME).exists()

@@ -6,7 +6,6 @@ from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from stepladder.evidence.estimates import SAME
 from stepladder.evidence.flips import DRAWS, drawn_p
@@ -98,6 +97,8 @@ def equivalence_p(differences: Sequence[float], margin: float = MARGIN) -> float
     """
     if len(differences) < 2 or np.ptp(differences) < SAME:
         return 1.0
+    from scipy import stats  # here and below, as in `estimates`
+
     above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
     below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
     return float(max(above, below))
@@ -110,6 +111,8 @@ def detectable(standard_error: float, freedom: int, level: float = ALPHA) -> flo
     deviation s each: s sqrt(2/n), 2n - 2. The square of the t statistic is noncentral F, with the square of difference
     over standard error as its noncentrality.
     """
+    from scipy import optimize, stats
+
     edge = stats.t.ppf(1 - level / 2, freedom)
 
     def lack(errors: float) -> float:  # of power, at a difference of so many standard errors
@@ -121,6 +124,8 @@ def detectable(standard_error: float, freedom: int, level: float = ALPHA) -> flo
 def mcnemar(child: NDArray[np.uint8], parent: NDArray[np.uint8], labels: NDArray[np.uint8]) -> McNemar:
     """What two runs answered (images,) against the labels; the exact test of McNemar 1947, a sign test over the images
     that only one of them answered right (p = 1.0 where there is none)."""
+    from scipy import stats
+
     right, before = child == labels, parent == labels
     only_child, only_parent = int(np.sum(right & ~before)), int(np.sum(before & ~right))
     uneven = only_child + only_parent

@@ -116,7 +116,10 @@ class Lab:
         workers = self._workers(min(cores(), len(chosen) * seeds))
         # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
         setup = replace(self.setup, threads=self.threads or max(1, cores() // workers))
-        jobs = [Job(ladder.name, step, seed, setup) for seed in range(seeds) for step in chosen]
+        prints = [setup.fingerprint(step) for step in chosen]
+        jobs = [
+            Job(ladder.name, step, seed, setup, known) for seed in range(seeds) for step, known in zip(chosen, prints, strict=True)
+        ]
         failures = _train(jobs, workers, progress)
         return self._result(ladder, tuple(failures))
 

@@ -35,9 +35,11 @@ def _live(sweep: Iterator[Progress], total: int, console: Console) -> Progress:
 
 def _plain(sweep: Iterator[Progress], total: int, console: Console) -> Progress:
     told: dict[Job, int] = {}
+    seen = 0
     now = Progress([], [], [])
     for now in sweep:
-        for run in (*now.recorded, *now.running):
+        new, seen = now.recorded[seen:], len(now.recorded)
+        for run in (*new, *now.running):
             for epoch in range(told.get(run.job, 0), len(run.history)):
                 console.print(f"{line(run, epoch + 1)}  ({now.epochs}/{total} in all)", highlight=False, markup=False)
             told[run.job] = len(run.history)

@@ -35,7 +35,9 @@ FORMAT = 1
 RECENT = 2.0
 """Seconds in which a file that was just changed may still be changed unseen."""
 FILES = ("run.json", "weights.safetensors", "logits.safetensors")
-_TABLE = "CREATE TABLE IF NOT EXISTS verified (step TEXT, seed TEXT, seal BLOB, answers BLOB, PRIMARY KEY (step, seed)) WITHOUT ROWID"
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS verified (step TEXT, seed TEXT, seal BLOB, answers BLOB, PRIMARY KEY (step, seed)) WITHOUT ROWID"
+)
 _WAIT = 1.0
 
 
