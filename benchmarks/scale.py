@@ -114,7 +114,9 @@ def measure(count: int, mnist: bool) -> dict[str, Any]:
         seeds = count // 9
         options = [] if mnist else ["--data", "images"]
         cli = [sys.executable, "-m", "stepladder"]
-        lab = f"import stepladder as s; from stepladder import ladders; s.Lab(data={None if mnist else 'images'!r}).run(ladders.load({LADDER!r}), {seeds}, progress=False)"
+        lab = (
+            f"from stepladder import Lab, ladders; Lab(data={None if mnist else 'images'!r}).run(ladders.load({LADDER!r}), {seeds})"
+        )
         commands = {
             "check": [*cli, "check", LADDER, *options],
             "check again": [*cli, "check", LADDER, *options],
@@ -137,6 +139,7 @@ def measure(count: int, mnist: bool) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("counts", nargs="*", type=int, default=[100, 1_000, 10_000], help="how many runs")
     parser.add_argument("--mnist", action="store_true", help="on MNIST: 10,000 test images")

@@ -23,7 +23,7 @@ def scattered(pairs: int, shift: float, images: int) -> list[float]:
     """Differences of accuracies on so many images, of which few are small numbers: sums are often equal but for rounding."""
     random = np.random.default_rng(pairs)
     correct = random.integers(images * 9 // 10, images, (2, pairs))
-    return [float(child - parent) for child, parent in (correct / images).T + [shift, 0]]
+    return [float(child - parent) for child, parent in (correct / images).T + np.array([shift, 0])]
 
 
 @pytest.mark.parametrize("pairs", [21, 46])

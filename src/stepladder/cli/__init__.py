@@ -410,7 +410,7 @@ def _report(result: "Result", output: Path | None, force: bool) -> Path:
             for sentence in result.data.get("exports_unread", []):
                 print(f"passed over: {sentence}", file=sys.stderr)
     for path in written.paths:
-        print(f"wrote {path}")
+        print(f"unchanged: {path}" if written.unchanged else f"wrote {path}")
     return written.page
 
 

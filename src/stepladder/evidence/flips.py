@@ -25,15 +25,15 @@ def drawn_p(differences: Sequence[float]) -> float:
     found = np.mean(values)
     rounding = np.abs(100 * np.finfo(float).eps * found)
     near = 1e-12 * np.abs(values).sum()  # far above what rounding can do to a sum of so many terms
-    below = above = 1
+    below, above = 1, 1
     for flips in _flips(len(values)):
         signs = np.unpackbits(flips, axis=1, count=len(values))
         means = (2 * (signs.astype(float) @ values) - values.sum()) / len(values)
         close = np.flatnonzero(np.abs(np.abs(means) - abs(found)) <= near)
         for place in np.array_split(close, 1 + close.size * len(values) // BLOCK):
             means[place] = _in_order(np.where(signs[place], values, -values))
-        below += np.count_nonzero(means <= found + rounding)
-        above += np.count_nonzero(means >= found - rounding)
+        below += int(np.count_nonzero(means <= found + rounding))
+        above += int(np.count_nonzero(means >= found - rounding))
     return float(min(2 * (min(below, above) / (DRAWS + 1)), 1.0))
 
 
