@@ -18,7 +18,8 @@ from safetensors.numpy import load, save
 
 from stepladder.records.record import Record, RecordError, accuracy_fault, decode, encode
 
-_STEP = re.compile(r".+-([0-9a-f]{12})")
+FOLDER = re.compile(r".+-([0-9a-f]{12})")
+"""What the folder of a step is called."""
 LARGEST = 1 << 26
 """No run.json is so long (in bytes): it would be something else."""
 
@@ -41,10 +42,14 @@ def copies(runs: Path, fingerprint: str) -> dict[int, list[Path]]:
     """As `recorded`, but all of a run's folders: several where it was copied under another name of its step."""
     found: dict[int, list[Path]] = {}
     for parent in _step_folders(runs, fingerprint):
-        for folder in parent.iterdir():
-            if _seed(folder.name) and exists(folder):
-                found.setdefault(int(folder.name), []).append(folder)
+        for folder in copies_in(parent):
+            found.setdefault(int(folder.name), []).append(folder)
     return dict(sorted(found.items()))
+
+
+def copies_in(parent: Path) -> list[Path]:
+    """The folders of the recorded runs in the folder of a step, by seed."""
+    return sorted((folder for folder in parent.iterdir() if _seed(folder.name) and exists(folder)), key=lambda each: int(each.name))
 
 
 def broken(runs: Path, fingerprint: str) -> list[str]:
@@ -219,7 +224,7 @@ def _seed(name: str) -> bool:
 
 def named(folder: Path) -> tuple[str, int]:
     """The fingerprint and the seed that a run's folder stands for; ('', -1) for another folder."""
-    found = _STEP.fullmatch(folder.parent.name)
+    found = FOLDER.fullmatch(folder.parent.name)
     return (found[1], int(folder.name)) if found and folder.name.isdecimal() else ("", -1)
 
 

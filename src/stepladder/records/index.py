@@ -95,11 +95,13 @@ def remember(runs: Path, found: Iterable[Verified]) -> None:
                 index.executemany("INSERT OR REPLACE INTO verified VALUES (?, ?, ?, ?)", rows)
 
 
-def forget(runs: Path, step: str, seed: str) -> None:
-    """Drop what is remembered of a run's folder."""
+def forget(runs: Path, step: str) -> None:
+    """Drop what is remembered of the runs in the folder of a step."""
+    if not (runs / NAME).exists():
+        return
     with _opened(runs) as index:
         if index is not None:
-            index.execute("DELETE FROM verified WHERE step = ? AND seed = ?", (step, seed))
+            index.execute("DELETE FROM verified WHERE step = ?", (step,))
 
 
 def verified(folder: Path, now: State, answers: NDArray[np.uint8] | None, labels: NDArray[np.uint8]) -> Verified:
