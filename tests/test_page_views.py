@@ -10,7 +10,7 @@ from recorded import NARROW, WIDE
 from stepladder import data, ladders
 from stepladder.evidence import EffectVerdict, TargetVerdict
 from stepladder.page import overview, views, words
-from stepladder.page.charts import Curves, accuracy_chart, loss_chart
+from stepladder.page.charts import MANY, Curves, accuracy_chart, loss_chart
 from stepladder.page.tree import Rail, rails
 from stepladder.spec import AdamW, Affine, Erasing, StepLR
 from stepladder.steps import Change
@@ -145,6 +145,21 @@ def test_charts_draw_every_seed_and_the_mean() -> None:
     assert ">99.5 %<" in many
     assert "nan" not in many
     assert "#0000" not in many
+
+
+def test_charts_of_many_seeds_are_bands_as_long_for_any_number() -> None:
+    random = np.random.default_rng(0)
+    few, more, most = (random.uniform(0.9, 1, (seeds, 5)).tolist() for seeds in (MANY, MANY + 1, 20 * MANY))
+    charts = [
+        accuracy_chart("many", Curves(curves, curves, [], most), 0.99, (0.1, 1.0), drops=[]).svg for curves in (few, more, most)
+    ]
+    strokes = [chart.count("stroke: var(--train)") for chart in charts]
+    fills = [chart.count("fill: var(--train)") for chart in charts]
+    assert strokes[0] == MANY + 1
+    assert strokes[1:] == [1, 1]
+    assert fills == [0, 2, 2]
+    assert charts[2].count("stroke: var(--test)") == 1 + MANY  # the first that diverged
+    assert len(charts[2]) < 1.1 * len(charts[1])
 
 
 @pytest.mark.parametrize("value", [1.0, 0.99, 0.00001, 0.0])

@@ -177,6 +177,19 @@ def test_the_same_records_give_the_same_bytes(folder: Path, setup: Setup, tmp_pa
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
 
+@pytest.mark.parametrize("name", report.FILES)
+def test_a_report_that_would_be_the_same_is_known_until_a_byte_of_it_is_another(setup: Setup, tmp_path: Path, name: str) -> None:
+    found, ladder = built(small_ladder(), setup), small_ladder()
+    assert not report.is_written(found, ladder, setup, tmp_path)
+    report.write(found, ladder, setup, tmp_path)
+    assert report.is_written(found, ladder, setup, tmp_path)
+    assert not report.is_written(found | {"engine": "torch"}, ladder, setup, tmp_path)
+    raw = bytearray((tmp_path / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / name).write_bytes(raw)
+    assert not report.is_written(found, ladder, setup, tmp_path)
+
+
 def test_a_record_that_cannot_be_believed_is_set_aside_and_named(small_mnist: Path, tmp_path: Path) -> None:
     ladder, made = small_ladder(), Setup(tmp_path / "runs", small_mnist)
     for seed in (0, 1):

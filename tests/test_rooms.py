@@ -27,7 +27,7 @@ HOMES = {
     "matplotlib": {"lab.plot", "page.charts"},
     "PIL": {"data.describe", "data.pictures", "page.pictures"},
     "pyarrow": {"data.parquet"},
-    "scipy": {"evidence.curves", "evidence.estimates", "evidence.paired", "evidence.target"},
+    "scipy": {"evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "train"},

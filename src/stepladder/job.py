@@ -1,7 +1,7 @@
 """One step to be trained with one seed, and where; small enough to send to another process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -69,17 +69,19 @@ class Setup:
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made. `ladder` is the name of the ladder that the step belongs to."""
+    """One run to be made. `ladder` is the name of the ladder that the step belongs to; `known` its fingerprint, where it was worked
+    out for another seed of the step."""
 
     ladder: str
     step: Step
     seed: int
     setup: Setup
+    known: str = field(default="", compare=False, repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
         """The hash of all that decides the run's numbers, but the seed; reads the data (once a process)."""
-        return self.setup.fingerprint(self.step)
+        return self.known or self.setup.fingerprint(self.step)
 
     @property
     def folder(self) -> Path:

@@ -62,7 +62,8 @@ missed.json: for each step's id its `misclassified`, each image also with `of`, 
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,17 @@ from stepladder.analysis import analyse
 from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, Evidence, Missed
 from stepladder.job import Setup
+from stepladder.page import stamp
 from stepladder.page.markdown import markdown
-from stepladder.records import Exports, Record
+from stepladder.records import Epoch, Exports, Record
 from stepladder.spec import to_data
 from stepladder.spec.budget import asked
 from stepladder.steps import Ladder, Step
 
 SCHEMA = 2
+FILES = ("report.json", "report.md", "report.html", "missed.json")
 NONE = Exports([], [])
+_EPOCH = [field.name for field in fields(Epoch)]
 LINE = 140
 """Characters of a line of report.json, but for long texts."""
 
@@ -88,15 +92,31 @@ def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> 
     paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
     from stepladder.page.html import html  # with matplotlib and jinja2, which `check` and `compare` have no use for
 
-    dataset = setup.images(ladder.steps)
-    texts = {
+    dataset, texts = setup.images(ladder.steps), _texts(found, ladder)
+    page = html(found, ladder, dataset.test_images)
+    texts["report.html"] = stamp.stamped(page, stamp.made_of(texts["report.json"], ladder, dataset))
+    folder.mkdir(parents=True, exist_ok=True)
+    return _write(folder, {name: texts[name] for name in FILES})
+
+
+def is_written(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> bool:
+    """Whether the folder has the report that `write` would write, whole: the page is not drawn for that."""
+    texts = _texts(found, ladder)
+    made_of = stamp.made_of(texts["report.json"], ladder, setup.images(ladder.steps))
+    try:
+        same = all((folder / name).read_bytes() == content.encode() for name, content in texts.items())
+    except OSError:
+        return False
+    return same and stamp.is_of(folder / "report.html", made_of)
+
+
+def _texts(found: dict[str, Any], ladder: Ladder) -> dict[str, str]:
+    """What goes into each file but the page."""
+    return {
         "report.json": text(found) + "\n",
         "report.md": markdown(found, ladder),
-        "report.html": html(found, ladder, dataset.test_images),
         "missed.json": text(missed(found)) + "\n",
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    return _write(folder, texts)
 
 
 def build(
@@ -167,17 +187,38 @@ def missed(found: dict[str, Any]) -> dict[str, Any]:
 def text(value: Any, indent: str = "", before: str = "") -> str:
     """JSON in which whatever fits on a line has one line, for people who open or compare it; `before` is what stands
     before it on its first line."""
-    line = before + json.dumps(value, allow_nan=False, ensure_ascii=False)
-    if len(indent) + len(line) < LINE or not isinstance(value, dict | list):
-        return line
-    deeper = indent + " "
-    if isinstance(value, dict):
-        opening, closing = "{}"
-        items = [text(item, deeper, f"{json.dumps(name, ensure_ascii=False)}: ") for name, item in value.items()]
+    if not isinstance(value, dict | list):
+        return before + _encoder().encode(value)
+    items = value.values() if isinstance(value, dict) else value
+    flat = not any(isinstance(item, dict | list) for item in items)
+    if flat or _least(value) < LINE:
+        line = before + _encoder().encode(value)
+        if len(indent) + len(line) < LINE:
+            return line
+    deeper, (opening, closing) = indent + " ", "{}" if isinstance(value, dict) else "[]"
+    if flat:
+        written = _encoder(deeper).encode(value)[1:-1]
+    elif isinstance(value, dict):
+        written = f",\n{deeper}".join(text(item, deeper, f"{_encoder().encode(name)}: ") for name, item in value.items())
     else:
-        opening, closing = "[]"
-        items = [text(item, deeper) for item in value]
-    return f"{before}{opening}\n" + ",\n".join(deeper + item for item in items) + f"\n{indent}{closing}"
+        written = f",\n{deeper}".join(text(item, deeper) for item in value)
+    return f"{before}{opening}\n{deeper}{written}\n{indent}{closing}"
+
+
+@cache
+def _encoder(deeper: str | None = None) -> json.JSONEncoder:
+    """One that writes on one line, or each item on a line of its own, so far indented."""
+    separators = None if deeper is None else (f",\n{deeper}", ": ")
+    return json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=separators)
+
+
+def _least(value: Any) -> int:
+    """Of how many characters its JSON is at least; of what has many items just that these are too many for a line."""
+    if not isinstance(value, dict | list):
+        return 1
+    if 3 * len(value) > LINE:
+        return LINE
+    return sum(map(len, value)) + sum(map(_least, value.values())) if isinstance(value, dict) else sum(map(_least, value))
 
 
 def _machines(found: Iterable[Record]) -> list[dict[str, Any]]:
@@ -226,7 +267,7 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "target_open": found.target.open,
         "over_budget": list(found.target.over),
         "effect": effect(found.effect),
-        "history": {str(record.seed): [asdict(epoch) for epoch in record.history] for record in arm.records},
+        "history": {str(record.seed): [_epoch(epoch) for epoch in record.history] for record in arm.records},
         "confusion": found.confusion and [list(row) for row in found.confusion],
         "per_class": found.per_class and list(found.per_class),
         "misclassified": [_missed(image) for image in found.missed],
@@ -240,6 +281,11 @@ def effect(found: Effect | None) -> dict[str, Any] | None:
 
 def _missed(image: Missed) -> dict[str, Any]:
     return asdict(image) | {"answers": {str(answer): seeds for answer, seeds in image.answers.items()}}
+
+
+def _epoch(epoch: Epoch) -> dict[str, Any]:
+    """As `asdict`, which copies what it need not: there are many."""
+    return {name: getattr(epoch, name) for name in _EPOCH}
 
 
 def _data(value: Any, *names: str) -> dict[str, Any] | None:

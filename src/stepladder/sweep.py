@@ -1,9 +1,13 @@
 """Which runs are missing, and handing them to an executor."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import NamedTuple
 
 from stepladder import records
@@ -33,16 +37,18 @@ class Failure(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How a sweep stands."""
+    """How a sweep stands. `recorded` and `failures` are the sweep's own lists, which grow; `behind` counts the epochs of what is
+    recorded: all that a run was to have, also of one that diverged early."""
 
     running: list[Run]
     recorded: list[Run]
     failures: list[Failure]
+    behind: int = 0
 
     @property
     def epochs(self) -> int:
-        """Epochs behind us: all of a recorded run, also of one that diverged early."""
-        return sum(len(run.history) for run in self.running) + sum(run.job.step.recipe.epochs for run in self.recorded)
+        """Epochs behind us."""
+        return self.behind + sum(len(run.history) for run in self.running)
 
     @property
     def done(self) -> float:
@@ -60,27 +66,50 @@ def missing(jobs: Sequence[Job]) -> list[Job]:
 
 
 def sweep(jobs: Sequence[Job], executor: Executor, poll: float = POLL_SECONDS) -> Iterator[Progress]:
-    """Train all jobs on the executor, telling how it stands every `poll` seconds and once at the end.
+    """Train all jobs on the executor, which begins them in order, telling how it stands every `poll` seconds and once at the end;
+    what that costs depends on the runs under way, not on how many there are.
 
     Workers and this process share the folder of runs: progress is read from the checkpoints there. A run that raises,
     or whose process dies, becomes a Failure; the others go on.
     """
+    ended = SimpleQueue[Future[Path]]()
     futures = {executor.submit(train_job, job): job for job in jobs}
-    recorded: list[Run] = []
-    failures: list[Failure] = []
-    pending: set[Future[Path]] = set(futures)
-    while pending:
-        done, pending = wait(pending, timeout=poll)
-        for future in [future for future in futures if future in done]:
-            job = futures[future]
-            try:
-                record = records.read(future.result())
-            except Exception as error:  # of whatever kind: it fails this run alone, and is told
-                failures.append(Failure(job, reason(error), isinstance(error, OSError)))
+    for future in futures:
+        future.add_done_callback(ended.put)
+    places = {future: place for place, future in enumerate(futures)}
+    waiting, begun = deque(futures), list[Future[Path]]()
+    recorded, failures, behind = list[Run](), list[Failure](), 0
+    while left := len(futures) - len(recorded) - len(failures):
+        for future in sorted(_ended(ended, left, poll), key=places.__getitem__):
+            run = _outcome(future, futures[future])
+            if isinstance(run, Failure):
+                failures.append(run)
             else:
-                recorded.append(Run(job, record.history, record.status))
-        running = [futures[future] for future in futures if future in pending and future.running()]
-        yield Progress([under_way(job) for job in running], list(recorded), list(failures))
+                recorded.append(run)
+                behind += run.job.step.recipe.epochs
+        while waiting and (waiting[0].done() or waiting[0].running()):
+            begun.append(waiting.popleft())
+        begun = [future for future in begun if future.running()]
+        yield Progress([under_way(futures[each]) for each in begun], recorded, failures, behind)
+
+
+def _ended(ended: SimpleQueue[Future[Path]], left: int, seconds: float) -> list[Future[Path]]:
+    """What ends within so many seconds; at once where all that is left has."""
+    found = list[Future[Path]]()
+    until = monotonic() + seconds
+    with suppress(Empty):
+        while len(found) < left:
+            found.append(ended.get(timeout=max(0.0, until - monotonic())))
+    return found
+
+
+def _outcome(future: Future[Path], job: Job) -> Run | Failure:
+    """What came of a run that has ended."""
+    try:
+        record = records.read(future.result())
+    except Exception as error:  # of whatever kind: it fails this run alone, and is told
+        return Failure(job, reason(error), isinstance(error, OSError))
+    return Run(job, record.history, record.status)
 
 
 def under_way(job: Job) -> Run:

@@ -366,6 +366,49 @@ def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash,
     print(shells.script(shell))
 
 
+@app.command(
+    "runs", short_help="List the recorded runs, remove or verify them.", epilog="Example: stepladder runs --prune my_ladder.py"
+)
+def list_runs(
+    ladder: Annotated[
+        list[str] | None, typer.Argument(metavar="LADDER...", help="With --prune: the ladders whose runs are kept.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(readable=False, help="The folder of records.")] = Path("runs"),
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove the runs that none of the ladders needs; shows them and asks.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read everything: hashes, logits against figures, weights against logits.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(readable=False, help="With --verify: the images, where they are not where a record says.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the recorded runs, a line for each step's folder. With --prune remove what no ladder given needs: a run is needed where
+    its network and recipe are those of a step, for any number of epochs, on any images and by any engine. With --verify read every
+    run whole, let its network answer its test images, and exit with 1 where anything contradicts anything."""
+    from stepladder.cli import runs as shelf
+
+    if prune and verify:
+        raise UserError("--prune and --verify are two commands: choose one")
+    if (ladder or yes) and not prune:
+        raise UserError("ladders and --yes go with --prune")
+    if verify:
+        found = shelf.verify(runs, data)
+        print(json.dumps(found, indent=1) if as_json else shelf.sentences(found))
+        raise typer.Exit(1 if found["faults"] else 0)
+    if prune:
+        told = shelf.prune(runs, ladder or [], yes, as_json)
+        if as_json or told["removed"]:
+            print(json.dumps(told, indent=1) if as_json else f"removed {shelf.size(told['bytes'])}")
+    elif as_json:
+        print(json.dumps(shelf.data(shelf.there(runs)), indent=1))
+    else:
+        shelf.show(shelf.there(runs))
+
+
 @app.command("list", epilog="Example: stepladder list --json")
 def list_ladders(as_json: Json = False) -> None:
     """Print the built-in ladders."""
@@ -386,7 +429,7 @@ def _report(result: "Result", output: Path | None, force: bool) -> Path:
             for sentence in result.data.get("exports_unread", []):
                 print(f"passed over: {sentence}", file=sys.stderr)
     for path in written.paths:
-        print(f"wrote {path}")
+        print(f"unchanged: {path}" if written.unchanged else f"wrote {path}")
     return written.page
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from stepladder.evidence.estimates import Estimate, estimate
 
@@ -44,8 +43,7 @@ def late(histories: Sequence[Sequence[float]], epochs: int) -> Late | None:
     shortest = min(map(len, ends), default=0)
     if shortest < 2:
         return None
-    rises = [float(stats.linregress(range(len(end)), end).slope) * (len(end) - 1) for end in ends]
-    return Late(shortest, estimate([_moves(end) for end in ends]), estimate(rises))
+    return Late(shortest, estimate([_moves(end) for end in ends]), estimate([_rise(end) for end in ends]))
 
 
 def cut(histories: Sequence[Sequence[float]], rates: Sequence[float], epochs: int) -> Cut | None:
@@ -63,6 +61,12 @@ def cut(histories: Sequence[Sequence[float]], rates: Sequence[float], epochs: in
         after=float(np.mean([_moves(after) for after in afters])),
         gain=estimate([float(np.mean(after) - np.mean(before)) for before, after in zip(befores, afters, strict=True)]),
     )
+
+
+def _rise(accuracies: Sequence[float]) -> float:
+    """What the least-squares line rises by from the first epoch to the last: its slope is cov(x, y) / var(x)."""
+    x = np.arange(len(accuracies)) - (len(accuracies) - 1) / 2
+    return float((np.asarray(accuracies) - np.mean(accuracies)) @ x / (x @ x) * (len(accuracies) - 1))
 
 
 def _moves(accuracies: Sequence[float]) -> float:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 SAME = 1e-9
@@ -61,6 +60,8 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
     if np.ptp(values) < SAME:
         # The formula would give an interval of width 0, and a claim of certainty from two runs that happen to agree.
         return Estimate(n, mean, 0.0, None, None, worst)
+    from scipy import stats  # here and below: a second of imports, which is for those who have something to judge
+
     low, high = stats.t.interval(confidence, n - 1, loc=mean, scale=stats.sem(values))
     return Estimate(n, mean, float(np.std(values, ddof=1)), float(low), float(high), worst)
 
@@ -77,6 +78,8 @@ def held(histories: Sequence[Sequence[float]], accuracy: float, hold: int) -> Sh
 
 def share(count: int, n: int) -> Share:
     """`count` of `n` seeds as a share."""
+    from scipy import stats
+
     least, most = (
         stats.binomtest(count, n, alternative=side).proportion_ci(CONFIDENCE, method="exact") for side in ("greater", "less")
     )
@@ -86,6 +89,8 @@ def share(count: int, n: int) -> Share:
 def sampling(accuracy: float, images: int) -> float:
     """What the test set's own sampling adds to an accuracy: the half-width of its 95 % interval over test sets of so many
     images, where that over seeds takes the one there is as it is. Steps measured on the same images share most of it."""
+    from scipy import stats
+
     return float(stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(accuracy * (1 - accuracy) / images))
 
 

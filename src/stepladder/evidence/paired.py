@@ -6,9 +6,9 @@ from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from stepladder.evidence.estimates import SAME
+from stepladder.evidence.flips import DRAWS, drawn_p
 
 ALPHA = 0.05
 POWER = 0.80
@@ -21,7 +21,6 @@ differences: 16 a point at 0.1 points and a deviation of 0.078; three a factor o
 
 EXACT = 20
 """Up to so many pairs, all sign patterns are counted (a million); above, they are drawn."""
-_DRAWS = 99_999
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     among 99,999 patterns drawn from a fixed seed and the one found (Phipson and Smyth 2010), which is never below 2e-5.
     """
     if len(differences) > EXACT:
-        drawn = stats.permutation_test(
-            (np.asarray(differences),),
-            np.mean,
-            permutation_type="samples",
-            n_resamples=_DRAWS,
-            batch=_DRAWS // 10,
-            rng=np.random.default_rng(0),
-        )
-        return float(drawn.pvalue)
+        return drawn_p(differences)
     sums = np.zeros(1)
     for difference in differences:
         sums = np.concatenate([sums + difference, sums - difference])
@@ -71,7 +62,7 @@ def anytime_p(differences: Sequence[float]) -> float:
 
 def smallest_p(pairs: int) -> float:
     """The smallest p that `sign_flip_p` can give: that of the two patterns in which all signs agree."""
-    return 2 / 2**pairs if pairs <= EXACT else 2 / (_DRAWS + 1)
+    return 2 / 2**pairs if pairs <= EXACT else 2 / (DRAWS + 1)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -106,6 +97,8 @@ def equivalence_p(differences: Sequence[float], margin: float = MARGIN) -> float
     """
     if len(differences) < 2 or np.ptp(differences) < SAME:
         return 1.0
+    from scipy import stats  # here and below, as in `estimates`
+
     above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
     below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
     return float(max(above, below))
@@ -118,6 +111,8 @@ def detectable(standard_error: float, freedom: int, level: float = ALPHA) -> flo
     deviation s each: s sqrt(2/n), 2n - 2. The square of the t statistic is noncentral F, with the square of difference
     over standard error as its noncentrality.
     """
+    from scipy import optimize, stats
+
     edge = stats.t.ppf(1 - level / 2, freedom)
 
     def lack(errors: float) -> float:  # of power, at a difference of so many standard errors
@@ -129,6 +124,8 @@ def detectable(standard_error: float, freedom: int, level: float = ALPHA) -> flo
 def mcnemar(child: NDArray[np.uint8], parent: NDArray[np.uint8], labels: NDArray[np.uint8]) -> McNemar:
     """What two runs answered (images,) against the labels; the exact test of McNemar 1947, a sign test over the images
     that only one of them answered right (p = 1.0 where there is none)."""
+    from scipy import stats
+
     right, before = child == labels, parent == labels
     only_child, only_parent = int(np.sum(right & ~before)), int(np.sum(before & ~right))
     uneven = only_child + only_parent

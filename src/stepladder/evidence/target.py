@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from stepladder.evidence.effects import Effect
 from stepladder.evidence.estimates import CONFIDENCE, SAME, Estimate, Share
@@ -91,6 +90,8 @@ def _for_mean(test: Estimate, lost: int, accuracy: float, images: int) -> int | 
 
     Without a spread, at that of runs whose errors are calibrated, sqrt(error / (2 images)) (Jordan 2023): a floor.
     """
+    from scipy import stats  # here and below, as in `estimates`
+
     distance = abs(test.mean - accuracy)
     if distance < SAME:
         return None
@@ -105,6 +106,8 @@ def _for_share(held: Share, budget: Budget) -> int | None:
     """With how many seeds a share like the one found is shown to be too small; those there are, where it is large enough."""
     if held.share >= budget.held:
         return held.n
+    from scipy import stats
+
     n = np.arange(held.n, MOST + 1)
     count = np.round(held.share * n)
     enough = np.flatnonzero(stats.beta.ppf(CONFIDENCE, count + 1, n - count) < budget.held)

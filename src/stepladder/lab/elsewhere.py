@@ -25,17 +25,18 @@ def elsewhere(ladder: Ladder, setup: Setup) -> str:
 
 def _of(ladder: Ladder, runs: Path) -> Iterator[Record]:
     """The records of the ladder's steps, of any number of epochs."""
-    steps = {_but_epochs(to_data(step.network), to_data(step.recipe)) for step in ladder.steps}
+    steps = {but_epochs(to_data(step.network), to_data(step.recipe)) for step in ladder.steps}
     for path in sorted(runs.glob("*-*/*/run.json")):
         try:
             record = records.read(path.parent)
         except records.RecordError:
             continue
-        if _but_epochs(record.network, record.recipe) in steps:
+        if but_epochs(record.network, record.recipe) in steps:
             yield record
 
 
-def _but_epochs(network: object, recipe: dict[str, object]) -> str:
+def but_epochs(network: object, recipe: dict[str, object]) -> str:
+    """A network and a recipe as text, without the number of epochs."""
     return json.dumps([network, {name: value for name, value in recipe.items() if name != "epochs"}], sort_keys=True)
 
 
@@ -43,7 +44,7 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
     """The options that a run was made under, as far as they are not those of `setup` and the ladder."""
     own = {step.recipe.epochs for step in ladder.steps if to_data(step.recipe) | {"epochs": record.epochs} == record.recipe}
     where = record.environment
-    reading = _reading(record, setup)
+    reading = reading_of(record, setup)
     same = _digest(replace(setup, reading=reading)) == record.data_sha256
     found = [
         ("--quick", "" if reading.quick else None, reading.quick != setup.reading.quick),
@@ -60,7 +61,7 @@ def _options(record: Record, ladder: Ladder, setup: Setup) -> str:
     return " ".join(_option(name, value) for name, value, other in found if other)
 
 
-def _reading(record: Record, setup: Setup) -> Reading:
+def reading_of(record: Record, setup: Setup) -> Reading:
     """How the images of a run were read; records of schema 1 tell the holdout alone."""
     if record.data is None:
         return setup.reading._replace(holdout=record.environment.get("holdout") or 0, fold=0)

@@ -121,12 +121,15 @@ class Lab:
         workers = self._workers(min(cores(), len(chosen) * seeds))
         # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
         setup = replace(self.setup, threads=self.threads or max(1, cores() // workers))
-        jobs = [Job(ladder.name, step, seed, setup) for seed in range(seeds) for step in chosen]
+        prints = [setup.fingerprint(step) for step in chosen]
+        jobs = [
+            Job(ladder.name, step, seed, setup, known) for seed in range(seeds) for step, known in zip(chosen, prints, strict=True)
+        ]
         failures = _train(jobs, workers, progress)
         return self._result(ladder, tuple(failures))
 
     def result(self, ladder: Ladder, *, epochs: int | None = None) -> Result:
-        """What the runs that are recorded show; trains nothing and writes nothing.
+        """What the runs that are recorded show; trains nothing and writes nothing, but which runs were verified (`records.index`).
 
         Raises UserError where there is no folder of runs, DataError (a UserError) for images that do not fit the networks.
         """

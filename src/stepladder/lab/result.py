@@ -148,6 +148,8 @@ class Result:
                     f"{to / 'report.json'}: found a report of {there} runs, these are {here}: "
                     "choose another folder (--output), or force it to be replaced (force=True, --force)"
                 )
+            if report.is_written(found, self.ladder, self.setup, to):
+                return Report(to, tuple(to / name for name in report.FILES), unchanged=True)
             return Report(to, tuple(report.write(found, self.ladder, self.setup, to)))
 
     @cached_property
@@ -170,10 +172,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """A report that was written: its `folder`, and the paths of its files; a notebook shows the page."""
+    """A report that was written: its `folder`, and the paths of its files; `unchanged` where they were there already, just as they
+    would be. A notebook shows the page."""
 
     folder: Path
     paths: tuple[Path, ...]
+    unchanged: bool = False
 
     @property
     def page(self) -> Path:

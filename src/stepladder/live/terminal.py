@@ -59,11 +59,12 @@ def _bar(now: Progress, pace: Pace, width: int) -> Table:
 def _plain(sweep: Iterator[Progress], jobs: list[Job], total: int, console: Console) -> Progress:
     told: dict[Job, int] = {}
     pace, now = Pace(total), Progress([], [], [])
-    width = max(cell_len(job.step.id) for job in jobs)
+    seen, width = 0, max(cell_len(job.step.id) for job in jobs)
     for now in sweep:
         pace.see(now.done, time.monotonic())
         left = f", about {clock(pace.left)} left" if pace.left else ""
-        for run in (*now.recorded, *now.running):
+        new, seen = now.recorded[seen:], len(now.recorded)
+        for run in (*new, *now.running):
             for epoch in range(told.get(run.job, 0), len(run.history)):
                 text = f"{line(run, epoch + 1, width)}  ({now.epochs}/{total} in all{left})"
                 console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -17,6 +17,8 @@ Range = tuple[float, float]
 
 SIZE = (4.8, 2.9)
 """Inches; the page scales the figure to its column."""
+MANY = 30
+"""More seeds than this are drawn as bands: their curves could not be told apart, and would be most of the page."""
 LEAST_ERROR = 1e-4
 """Accuracies are drawn by their error on a logarithmic axis; an error of 0 is drawn here, at 99.99 %."""
 LEAST_LOSS = 1e-4
@@ -108,13 +110,18 @@ def _axes() -> tuple[Figure, Axes]:
 
 
 def _draw(axes: Axes, curves: Curves, drops: Sequence[int]) -> None:
-    """Every seed thin, the mean over the finished ones thick, those that diverged dotted."""
+    """Every seed thin, the mean over the finished ones thick, those that diverged dotted (the first `MANY`). Of more seeds than
+    that a band from lowest to highest, and a darker one of the middle 90 %, epoch by epoch."""
     for epoch in drops:
         axes.axvline(epoch - 0.5, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
     for color, kind, lost in ((_TRAIN, curves.train, curves.train_diverged), (_TEST, curves.test, curves.test_diverged)):
-        thin = [(curve, "-") for curve in kind if len(kind) > 1] + [(curve, ":") for curve in lost]
+        thin = [(curve, "-") for curve in kind if 1 < len(kind) <= MANY] + [(curve, ":") for curve in lost[:MANY]]
         for curve, style in thin:
             axes.plot(_epochs(curve), curve, style, color=color, linewidth=0.8, alpha=0.45)
+        for ends, alpha in ((0, 100), 0.15), ((5, 95), 0.25):
+            if len(kind) > MANY:
+                low, high = np.percentile(kind, ends, axis=0)
+                axes.fill_between(_epochs(low.tolist()), low, high, color=color, alpha=alpha, linewidth=0)
         if kind:
             mean = np.mean(kind, axis=0).tolist()
             axes.plot(_epochs(mean), mean, color=color, linewidth=2.2, marker="o" if len(mean) == 1 else "")

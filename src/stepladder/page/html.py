@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stepladder import analysis
 from stepladder.evidence import MARGIN
 from stepladder.page import overview, views, words
+from stepladder.page.charts import MANY
 from stepladder.page.tree import rails
 from stepladder.steps import Ladder
 
@@ -36,6 +37,7 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
         margin=MARGIN,
         lanes=max(rail.lane for rail in rails(found["steps"])) + 1,
         images=len(images),
+        many=MANY,
         steps=[
             {
                 "data": data,

@@ -138,7 +138,8 @@ def _scale(values: Sequence[float], least: float, most: float, estimates: Iterab
 def _mark(found: dict[str, Any] | None, seeds: Iterable[float], scale: Scale) -> Mark | None:
     if not found:
         return None
-    places, mean, low, high = [scale.place(seed) for seed in seeds], scale.place(found["mean"]), found["low"], found["high"]
+    # (Seeds in one place are one mark: there are as many places as counts of right answers, however many the seeds.)
+    places, mean, low, high = sorted({scale.place(seed) for seed in seeds}), scale.place(found["mean"]), found["low"], found["high"]
     if low is None:
         return Mark(mean, places, None, [])
     start = scale.place(low)

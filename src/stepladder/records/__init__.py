@@ -12,6 +12,7 @@ from stepladder.records.folder import (
     broken,
     clear_leftovers,
     copies,
+    copies_in,
     exists,
     lock,
     read,
@@ -41,7 +42,7 @@ from stepladder.records.under_way import forget, note, noted
 
 __all__ = [
     "SCHEMA", "Array", "Checkpoint", "Epoch", "Exports", "Normalisation", "Record", "RecordError", "Source", "Status",
-    "accuracy_fault", "alone", "broken", "clear_leftovers", "copies", "exists", "exports", "fingerprint", "forget", "lacks",
-    "lock", "note", "noted", "progress", "read", "read_checkpoint", "read_logits", "read_weights", "recorded", "run_folder",
-    "tidy", "verify", "write", "write_bytes", "write_checkpoint",
+    "accuracy_fault", "alone", "broken", "clear_leftovers", "copies", "copies_in", "exists", "exports", "fingerprint", "forget",
+    "lacks", "lock", "note", "noted", "progress", "read", "read_checkpoint", "read_logits", "read_weights", "recorded",
+    "run_folder", "tidy", "verify", "write", "write_bytes", "write_checkpoint",
 ]  # fmt: skip

@@ -18,7 +18,8 @@ from safetensors.numpy import load, save
 
 from stepladder.records.record import Record, RecordError, accuracy_fault, decode, encode
 
-_STEP = re.compile(r".+-([0-9a-f]{12})")
+FOLDER = re.compile(r".+-([0-9a-f]{12})")
+"""What the folder of a step is called."""
 LARGEST = 1 << 26
 """No run.json is so long (in bytes): it would be something else."""
 
@@ -41,10 +42,14 @@ def copies(runs: Path, fingerprint: str) -> dict[int, list[Path]]:
     """As `recorded`, but all of a run's folders: several where it was copied under another name of its step."""
     found: dict[int, list[Path]] = {}
     for parent in _step_folders(runs, fingerprint):
-        for folder in parent.iterdir():
-            if folder.name.isdecimal() and str(int(folder.name)) == folder.name and exists(folder):
-                found.setdefault(int(folder.name), []).append(folder)
+        for folder in copies_in(parent):
+            found.setdefault(int(folder.name), []).append(folder)
     return dict(sorted(found.items()))
+
+
+def copies_in(parent: Path) -> list[Path]:
+    """The folders of the recorded runs in the folder of a step, by seed."""
+    return sorted((folder for folder in parent.iterdir() if _seed(folder.name) and exists(folder)), key=lambda each: int(each.name))
 
 
 def broken(runs: Path, fingerprint: str) -> list[str]:
@@ -153,10 +158,9 @@ def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[n
     classes = len(record.confusion)
     if len(labels) and labels.max() >= classes:
         raise RecordError(f"{path}: its confusion matrix has {classes} classes, expected at least {labels.max() + 1}")
-    counts = np.zeros((classes, classes), int)
     if len(answers) != len(labels):
         raise RecordError(f"{path}: its confusion matrix counts {len(answers)} images, expected {len(labels)} test images")
-    np.add.at(counts, (labels, answers), 1)
+    counts = np.bincount(classes * labels.astype(np.intp) + answers, minlength=classes**2).reshape(classes, classes)
     if counts.tolist() != record.confusion:
         raise RecordError(f"{path}: its confusion matrix is not that of the answers in {folder / 'logits.safetensors'}")
     return answers
@@ -186,20 +190,41 @@ def alone(runs: Path, name: str) -> Iterator[None]:
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written beside this run."""
     for path in folder.parent.glob(f"{folder.name}.*tmp-*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        _remove(path)
 
 
 def tidy(runs: Path, fingerprint: str) -> None:
     """Remove what killed processes left of runs of this fingerprint that are recorded: checkpoints, temporary files, locks."""
-    for seed, folder in recorded(runs, fingerprint).items():
-        clear_leftovers(folder)
-        checkpoint_file(folder).unlink(missing_ok=True)
-        _lock_file(runs, f"{fingerprint}-{seed}").unlink(missing_ok=True)
+    for parent in _step_folders(runs, fingerprint):
+        for path in list(parent.iterdir()):
+            seed, _, left = path.name.partition(".")
+            if not (_seed(seed) and exists(parent / seed)):
+                continue
+            if left == "checkpoint":
+                path.unlink(missing_ok=True)
+            elif "tmp-" in left:
+                _remove(path)
+        for path in runs.glob(f".{fingerprint}-*.lock"):
+            seed = path.name.removeprefix(f".{fingerprint}-").removesuffix(".lock")
+            if _seed(seed) and exists(parent / seed):
+                path.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _seed(name: str) -> bool:
+    """Whether a folder's name is a seed, as it is written."""
+    return name.isdecimal() and str(int(name)) == name
 
 
 def named(folder: Path) -> tuple[str, int]:
     """The fingerprint and the seed that a run's folder stands for; ('', -1) for another folder."""
-    found = _STEP.fullmatch(folder.parent.name)
+    found = FOLDER.fullmatch(folder.parent.name)
     return (found[1], int(folder.name)) if found and folder.name.isdecimal() else ("", -1)
 
 

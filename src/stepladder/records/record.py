@@ -31,7 +31,7 @@ class RecordError(UserError):
     """A record that cannot be used: the message names the file, what was found and what was expected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """One epoch of a run. Accuracies are fractions; losses are means over images; training figures are as seen while
     training, with augmentation, dropout and label smoothing; test figures are those of the averaged weights where the
@@ -154,6 +154,11 @@ def decode(raw: bytes) -> Record:
     if fault:
         raise ValueError(_printable(fault))
     return record
+
+
+def decode_again(raw: bytes) -> Record:
+    """The record of bytes that `decode` has found to be one before."""
+    return _DECODER.decode(raw)
 
 
 def lacks(record: Record) -> list[str]:
