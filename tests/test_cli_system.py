@@ -160,7 +160,7 @@ def test_a_disk_that_is_full_when_the_report_is_written(folder: Path, small_mnis
     options = ("--data", str(small_mnist), "--epochs", "1")
     with patch("stepladder.lab.lab.Workers", Inline):
         commands.stepladder("run", "tiny.py", "--steps", "plain", *options, folder=folder)
-    result = stepladder("report", "tiny.py", *options, folder=folder, preexec_fn=small_files)
+    result = stepladder("report", "tiny.py", *options, "--output", "elsewhere", folder=folder, preexec_fn=small_files)
     assert "File too large" in refused(result)
 
 

@@ -31,11 +31,11 @@ def stands(*shares: float) -> Iterator[Progress]:
     """A run in its first epoch, then one of a long id after its first."""
     for share in shares:
         yield Progress([Run(job(PLAIN), [], "running", share)], [], [])
-    yield Progress([Run(job(LONG, 12), [EPOCH], "running", 0.5)], [Run(job(PLAIN), [EPOCH] * 3, "finished")], [])
+    yield Progress([Run(job(LONG, 12), [EPOCH], "running", 0.5)], [Run(job(PLAIN), [EPOCH] * 3, "finished")], [], 3)
 
 
 def test_batches_of_the_first_epoch_count() -> None:
-    now = Progress([Run(job(PLAIN), [], "running", 0.25)], [Run(job(PLAIN), [], "diverged")], [])
+    now = Progress([Run(job(PLAIN), [], "running", 0.25)], [Run(job(PLAIN), [], "diverged")], [], 3)
     assert (now.epochs, now.done) == (3, 3.25)
 
 
