@@ -121,14 +121,15 @@ def _check_sizes(path: Path, trained: Trained) -> None:
             with torch.inference_mode():
                 expected = FromLevels(trained).eval()(torch.from_numpy(levels[:count])).numpy()
             found, _ = scored(path, levels[:count])
-            same = found.shape == expected.shape and np.allclose(found, expected, rtol=1e-3, atol=1e-3)
-        except Exception:  # of the user's own code, or of what runs the file
-            same = False
-        if not same:
-            raise UserError(
-                f"network {trained.name} as ONNX does not compute what it is for {count} images: torch's exporter has written "
-                "what it computes for another number of them, expected a forward that takes any"
-            )
+            if found.shape == expected.shape and np.allclose(found, expected, rtol=1e-3, atol=1e-3):
+                continue
+            apart = "other shapes" if found.shape != expected.shape else f"apart by {np.abs(found - expected).max():.2g}"
+        except Exception as error:  # of the user's own code, or of what runs the file
+            apart = _told(error)
+        raise UserError(
+            f"network {trained.name} as ONNX does not compute what it is for {count} images ({apart}): torch's exporter may have "
+            "written what it computes for another number of them, expected a forward that takes any"
+        )
 
 
 def _clear(message: Any) -> None:
