@@ -323,3 +323,13 @@ def test_a_report_of_held_out_images_says_so_and_points_into_them(tmp_path: Path
     report.write(found, ladder, setup, tmp_path)
     for name in ("report.md", "report.html"):
         assert "400 training images kept back: the test set was not read" in (tmp_path / name).read_text()
+
+
+def test_json_is_on_one_line_where_it_fits_and_a_tuple_always_is() -> None:
+    longer = {"shape": (14, 26, 26), "words": "x" * 140, "list": [1, [2.5, None], {}], "none": {}}
+    assert report.text({"a": 1, "b": [True, {"c": "ä"}]}) == '{"a": 1, "b": [true, {"c": "ä"}]}'
+    assert report.text(longer) == (
+        '{\n "shape": [14, 26, 26],\n "words": "' + "x" * 140 + '",\n "list": [1, [2.5, null], {}],\n "none": {}\n}'
+    )
+    assert report.text(["y" * 90, "z" * 90, 3]) == '[\n "' + "y" * 90 + '",\n "' + "z" * 90 + '",\n 3\n]'
+    assert json.loads(report.text(longer)) == json.loads(json.dumps(longer))

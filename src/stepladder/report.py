@@ -190,7 +190,7 @@ def text(value: Any, indent: str = "", before: str = "") -> str:
     if not isinstance(value, dict | list):
         return before + _encoder().encode(value)
     items = value.values() if isinstance(value, dict) else value
-    flat = not any(isinstance(item, dict | list) for item in items)
+    flat = not any(isinstance(item, dict | list | tuple) for item in items)  # a tuple has one line, however long
     if flat or _least(value) < LINE:
         line = before + _encoder().encode(value)
         if len(indent) + len(line) < LINE:
