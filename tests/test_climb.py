@@ -157,7 +157,7 @@ def test_asking_for_what_cannot_be_is_refused_before_anything_is_trained(lab: La
 def test_a_climb_that_is_killed_again_and_again_ends_with_the_same_ladder(tmp_path: Path, small_mnist: Path) -> None:
     """`STEPLADDER_KILLS=20` kills that often."""
     (tmp_path / "start.py").write_text(START)
-    runs = str(14 + KILLS)
+    runs = str(14 + 4 * KILLS)
     images = ("--data", str(small_mnist), "--difference", "2", "--locked")
     command = [sys.executable, "-m", "stepladder", "climb", "start.py", *images, "--runs-budget", runs]
     assert subprocess.run([*command, "-o", "whole.py", "--runs", "whole"], cwd=tmp_path, check=False).returncode == 0
