@@ -1,4 +1,4 @@
-"""The published results are what the present code makes of their figures, and the README says of them what they say."""
+"""The published results are what the present code makes of their figures, and docs/results.md says of them what they say."""
 
 import json
 import re
@@ -58,10 +58,10 @@ def test_its_targets_are_judged_by_the_present_rules(name: str) -> None:
         assert (data["target_verdict"], data["target_seeds"]) == (judged.verdict, judged.seeds)
 
 
-def test_the_tables_of_the_readme_have_the_verdicts_of_the_results() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_tables_of_the_results_have_the_verdicts_of_the_results() -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
     steps = {step["id"]: step for name in ("mnist-smallest", "mnist-8k", "mnist") for step in FOUND[name]["steps"]}
-    told = re.findall(r"^\| (\w+)(?:, not kept)?(?: \(after \w+\))? \|(.*)\|$", readme, flags=re.MULTILINE)
+    told = re.findall(r"^\| (\w+)(?:, not kept)?(?: \(after \w+\))? \|(.*)\|$", page, flags=re.MULTILINE)
     seen = set()
     for name, rest in told:
         columns = [column.strip() for column in rest.split(" | ")]
