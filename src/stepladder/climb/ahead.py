@@ -1,6 +1,6 @@
 """Where a climb stands by the runs there are, and which it will ask for next."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from stepladder.climb.plan import Figure, Need, Plan
 from stepladder.climb.rule import Climb, bare, climb
@@ -31,13 +31,18 @@ def wanted(plan: Plan, look: Look, count: int) -> list[Need]:
         if not scenarios or len(found) == count:
             break
         assumed = scenarios.pop(0)
-        now, missing = _stand(plan, lambda need, assumed=assumed: assumed.get(need) or look(need))  # type: ignore[misc]
+        now, missing = _stand(plan, _assuming(assumed, look))
         if missing is None:
             continue
         if missing.need not in found:
             found.append(missing.need)
         scenarios += [{**assumed, missing.need: Figure(guess, now.mean_cost)} for guess in missing.guesses]
     return found
+
+
+def _assuming(assumed: Mapping[Need, Figure], look: Look) -> Look:
+    """What is assumed, else what is known."""
+    return lambda need: assumed[need] if need in assumed else look(need)
 
 
 def _stand(plan: Plan, look: Look) -> tuple[Climb, _Missing | None]:

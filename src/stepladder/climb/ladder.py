@@ -1,12 +1,10 @@
 """The ladder that a climb leaves."""
 
-from contextlib import suppress
-
 from stepladder.climb.candidate import Candidate
 from stepladder.climb.rule import PRUNED, Climb, Move, changed
 from stepladder.climb.sequential import Test
 from stepladder.evidence import estimate
-from stepladder.spec import SpecError, UserError
+from stepladder.spec import UserError
 from stepladder.steps import Ladder, Step
 from stepladder.steps.step import id_of
 
@@ -44,10 +42,8 @@ def _step(steps: list[Step], parent: Step, move: Move, kept: bool) -> Step:
     while id_of(title) in ids:
         number += 1
         title = f"{name} ({number})"
-    note = _note(move, kept)
-    with suppress(SpecError):
-        return parent.then(title, target=candidate.target, note=note, kept=kept, **{candidate.concept: candidate.value})
-    return parent.then(title, kept=kept, **{candidate.concept: candidate.value})
+    change = {candidate.concept: candidate.value}
+    return parent.then(title, target=candidate.target, note=_note(move, kept), kept=kept, **change)
 
 
 def _several(parent: Step, candidate: Candidate) -> bool:

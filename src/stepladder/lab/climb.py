@@ -138,13 +138,10 @@ def _narrowed(step: Step, budget: Budget) -> Step:
     if not step.exceeds(budget):
         return step
     assert isinstance(step.network, Network)
-    recipe, network, most = (
-        replace(step.recipe, epochs=min(step.recipe.epochs, budget.epochs)),
-        step.network,
-        step.network.parameters,
-    )
-    narrower = fitted(network, lambda made: made.parameters <= most and allowed(made, recipe, budget))
-    network = network if allowed(network, recipe, budget) else narrower  # type: ignore[assignment]
+    recipe, most = replace(step.recipe, epochs=min(step.recipe.epochs, budget.epochs)), step.network.parameters
+    network: Network | None = step.network
+    if not allowed(step.network, recipe, budget):
+        network = fitted(step.network, lambda made: made.parameters <= most and allowed(made, recipe, budget))
     if network is None:
         cost = step.exceeds(budget)[0]
         raise UserError(
