@@ -74,9 +74,10 @@ def sentence(test: Test) -> str:
     spread = "" if found.low is None or found.high is None else f" ({found.low * 100:+.3f} to {found.high * 100:+.3f})"
     seeds = f"{test.seed}" if found.n == 1 else f"{test.seed} to {test.seed + found.n - 1}"
     return (
-        f"{found.mean * 100:+.3f} points{spread} over {_pairs(found.n)} (seeds {seeds}), log-likelihood ratio {test.log_ratio:+.1f}"
+        f"{found.mean * 100:+.3f} points{spread} over {pairs(found.n)} (seeds {seeds}), log-likelihood ratio {test.log_ratio:+.1f}"
     )
 
 
-def _pairs(count: int) -> str:
-    return f"{count} pairs" if count > 1 else "1 pair"
+def pairs(count: int) -> str:
+    """So many pairs, in words."""
+    return f"{count} pair{'s' * (count != 1)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stepladder.climb.ladder import pairs
 from stepladder.climb.ladder import sentence as tested
 from stepladder.climb.plan import Plan
 from stepladder.climb.rule import PRUNED, Climb, Move
@@ -26,7 +27,7 @@ def decision(entry: dict[str, Any]) -> str:
     seen = entry["differences"] if entry["phase"] == "explore" else entry["observations"]
     mean = f" {_mean(seen) * 100:+.3f} points," if seen else ""
     answer = {"explore": ("taken", "dropped"), "test": ("kept", "not kept"), "verify": ("stays", "set back")}[entry["phase"]]
-    return f"{entry['phase']}: {entry['move']}{mean} {_pairs(len(seen))}: {answer[not entry['taken']]}"
+    return f"{entry['phase']}: {entry['move']}{mean} {pairs(len(seen))}: {answer[not entry['taken']]}"
 
 
 def headline(now: Climb) -> str:
@@ -181,10 +182,6 @@ def _confirmation(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence],
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _pairs(count: int) -> str:
-    return f"{count} pair{'s' * (count != 1)}"
 
 
 def _runs(count: int) -> str:
