@@ -1,213 +1,36 @@
 // Convolution, and its gradient with respect to the input, which is a convolution too (see network.cpp for the walks).
 #pragma once
-#include "kernels.hpp"
-#include "vector.hpp"
+#include "block.hpp"
+#include "depthwise.hpp"
 
 namespace {
 using namespace stepladder;
-
-// One register block of work: a few output channels of a few pixels of one output row.
-struct Block {
-    const V* in;
-    ptrdiff_t in_channel, in_row, in_tap, in_pixel;
-    const float* weights;
-    ptrdiff_t weight_channel, weight_row, weight_column;
-    int in_channels, tap_rows, tap_columns;
-    const float* bias;
-    V* out;
-    ptrdiff_t out_channel, out_pixel;
-    V *sum, *square;
-    const GradientSums* gradient;  // x, mean, sum and product from the block's first channel on
-    ptrdiff_t x_offset;            // of the first pixel, in x, activation and extra
-};
-
-// Where a finished value goes: stored, with statistics on the way, or as the gradient of an activation.
-enum class Epilogue { store, statistics, gradient };
-
-template <int channels, int pixels, Epilogue epilogue>
-INLINE void finish(const Block& b, V (&value)[channels][pixels]) {
-#pragma GCC unroll 8
-    for (int c = 0; c < channels; ++c) {
-        V* out = b.out + c * b.out_channel;
-        if constexpr (epilogue == Epilogue::store) {
-#pragma GCC unroll 8
-            for (int p = 0; p < pixels; ++p) out[p * b.out_pixel] = value[c][p];
-        } else if constexpr (epilogue == Epilogue::statistics) {
-            V sum = b.sum[c], square = b.square[c];
-#pragma GCC unroll 8
-            for (int p = 0; p < pixels; ++p) {
-                out[p * b.out_pixel] = value[c][p];
-                sum += value[c][p];
-                square += value[c][p] * value[c][p];
-            }
-            b.sum[c] = sum;
-            b.square[c] = square;
-        } else {
-            const GradientSums& g = *b.gradient;
-            V sum = ((V*)g.sum)[c], product = ((V*)g.product)[c];
-            const V scale = broadcast(g.scale);
-            const V mean = broadcast(g.x ? g.mean[c] : 0);
-            const ptrdiff_t at = b.x_offset + c * b.out_channel;
-            const V *x = (const V*)g.x + at, *activation = (const V*)g.activation + at, *extra = (const V*)g.extra + at;
-#pragma GCC unroll 8
-            for (int p = 0; p < pixels; ++p) {
-                V v = value[c][p];
-                if (g.extra) v += extra[p * b.out_pixel];
-                v *= scale;
-                if (g.activation) v = keep(stands(g.marked, activation[p * b.out_pixel]), v);
-                out[p * b.out_pixel] = v;
-                sum += v;
-                if (g.x) product += v * (x[p * b.out_pixel] - mean);
-            }
-            ((V*)g.sum)[c] = sum;
-            ((V*)g.product)[c] = product;
-        }
-    }
-}
-
-// All taps of all input channels, accumulated in registers: for each tap one load a pixel, one broadcast a channel, and
-// channels * pixels multiply-adds.
-template <int channels, int pixels>
-INLINE void accumulate_taps(const Block& b, V (&value)[channels][pixels]) {
-    const V* in_channel = b.in;
-    const float* weight_channel = b.weights;
-    for (int i = 0; i < b.in_channels; ++i, in_channel += b.in_channel, weight_channel += b.weight_channel) {
-        const V* in_row = in_channel;
-        const float* weight_row = weight_channel;
-        for (int r = 0; r < b.tap_rows; ++r, in_row += b.in_row, weight_row += b.weight_row) {
-            const V* in = in_row;
-            const float* weight = weight_row;
-            for (int t = 0; t < b.tap_columns; ++t, in += b.in_tap, weight += b.weight_column) {
-                V x[pixels];
-#pragma GCC unroll 8
-                for (int p = 0; p < pixels; ++p) x[p] = in[p * b.in_pixel];
-#pragma GCC unroll 8
-                for (int c = 0; c < channels; ++c) {
-                    const V w = broadcast(weight[c]);
-#pragma GCC unroll 8
-                    for (int p = 0; p < pixels; ++p) multiply_add(value[c][p], w, x[p]);
-                }
-            }
-        }
-    }
-}
-
-// The same for three neighbouring taps and pixels, the usual case, unrolled. The first `left` and the last `right` columns
-// that the block meets are zeros of the border: they are neither read nor multiplied. Where two more registers are free,
-// each input is loaded once for all three taps.
-template <int channels, int pixels, int left, int right>
-INLINE void accumulate_three_taps(const Block& b, V (&value)[channels][pixels]) {
-    constexpr bool hold = channels * pixels + pixels + 3 <= REGISTERS;
-    const V* in_channel = b.in;
-    const float* weight_channel = b.weights;
-    for (int i = 0; i < b.in_channels; ++i, in_channel += b.in_channel, weight_channel += b.weight_channel) {
-        const V* in = in_channel;
-        const float* weight = weight_channel;
-        for (int r = 0; r < b.tap_rows; ++r, in += b.in_row, weight += b.weight_row) {
-            V x[pixels + 2];
-            if constexpr (hold) {
-#pragma GCC unroll 10
-                for (int p = left; p < pixels + 2 - right; ++p) x[p] = in[p];
-            }
-            if constexpr (!right) {
-#pragma GCC unroll 8
-                for (int p = 0; p < pixels; ++p) __builtin_prefetch(in + pixels + 2 + p);
-            }
-#pragma GCC unroll 3
-            for (int t = 0; t < 3; ++t) {
-                if constexpr (!hold) {
-#pragma GCC unroll 8
-                    for (int p = 0; p < pixels; ++p)
-                        if (p + t >= left && p + t < pixels + 2 - right) x[p + t] = in[p + t];
-                }
-#pragma GCC unroll 8
-                for (int c = 0; c < channels; ++c) {
-                    const V w = broadcast(weight[t * channels + c]);
-#pragma GCC unroll 8
-                    for (int p = 0; p < pixels; ++p)
-                        if (p + t >= left && p + t < pixels + 2 - right) multiply_add(value[c][p], w, x[p + t]);
-                }
-            }
-        }
-    }
-}
-
-template <int channels, int pixels, Epilogue epilogue, bool three, int left = 0, int right = 0>
-INLINE void convolve_block(const Block& b) {
-    V value[channels][pixels];
-#pragma GCC unroll 8
-    for (int c = 0; c < channels; ++c) {
-        const V start = broadcast(b.bias ? b.bias[c] : 0);
-#pragma GCC unroll 8
-        for (int p = 0; p < pixels; ++p) value[c][p] = start;
-    }
-    if constexpr (three)
-        accumulate_three_taps<channels, pixels, left, right>(b, value);
-    else
-        accumulate_taps<channels, pixels>(b, value);
-    finish<channels, pixels, epilogue>(b, value);
-}
-
-// The widest block of pixels whose accumulators, inputs and one weight fit in the registers.
-constexpr int pixels_for(int channels) {
-    int pixels = 8;
-    while (pixels > 1 && channels * pixels + pixels + 1 > REGISTERS) --pixels;
-    return channels > 1 && pixels > 4 ? 4 : pixels;
-}
-
-template <int channels, int pixels, Epilogue epilogue, bool three, int right = 0>
-INLINE void convolve_tail(const Block& b, int count) {
-    if constexpr (pixels > 0) {
-        if (count == pixels)
-            convolve_block<channels, pixels, epilogue, three, 0, right>(b);
-        else
-            convolve_tail<channels, pixels - 1, epilogue, three, right>(b, count);
-    }
-}
-
-INLINE void advance(Block& b, int pixels) {
-    b.in += pixels * b.in_pixel;
-    b.out += pixels * b.out_pixel;
-    b.x_offset += pixels * b.out_pixel;
-}
-
-// A run of pixels that meet the same taps, in the widest blocks that fit and one narrower block for what is left.
-template <int channels, Epilogue epilogue, bool three>
-void convolve_run(Block& b, int count) {
-    constexpr int wide = pixels_for(channels);
-    for (; count >= wide; count -= wide) {
-        convolve_block<channels, wide, epilogue, three>(b);
-        advance(b, wide);
-    }
-    convolve_tail<channels, wide - 1, epilogue, three>(b, count);
-}
 
 // A whole row of a convolution of three taps with `border` zero columns on either side, which the first and the last block
 // meet: at least one of the widest and one of `border` pixels.
 template <int channels, Epilogue epilogue, int border>
 void convolve_row(Block& b, int count) {
     constexpr int wide = pixels_for(channels);
-    convolve_block<channels, wide, epilogue, true, border, 0>(b);
+    convolve_block<channels, wide, epilogue, Taps::three, border, 0>(b);
     advance(b, wide);
     for (count -= wide; count >= wide + border; count -= wide) {
-        convolve_block<channels, wide, epilogue, true>(b);
+        convolve_block<channels, wide, epilogue, Taps::three>(b);
         advance(b, wide);
     }
     if (count > wide) {  // the last block takes all pixels that meet the border, so it has no fewer than those
-        convolve_tail<channels, wide - 1, epilogue, true>(b, count - border);
+        convolve_tail<channels, wide - 1, epilogue, Taps::three>(b, count - border);
         advance(b, count - border);
         count = border;
     }
-    convolve_tail<channels, wide, epilogue, true, border>(b, count);
+    convolve_tail<channels, wide, epilogue, Taps::three, border>(b, count);
 }
 
-constexpr int most_channels = REGISTERS == 32 ? 8 : 6;
 typedef void (*RunFunction)(Block&, int);
 
-// How one row is walked for a block of so many channels: its run of any taps, its run of three taps, and whole rows of
+// How one row is walked for a block of so many channels: its run of any taps, of three taps, of one tap, and whole rows of
 // three taps with one and two zero columns on either side (two are met by gradients only).
 struct RowFunctions {
-    RunFunction any, three, bordered[3];
+    RunFunction any, three, one, bordered[3];
     int wide;
 };
 
@@ -215,8 +38,9 @@ template <int channels, Epilogue epilogue>
 constexpr RowFunctions functions_for() {
     RunFunction two = nullptr;
     if constexpr (epilogue == Epilogue::gradient) two = convolve_row<channels, epilogue, 2>;
-    return {convolve_run<channels, epilogue, false>,
-            convolve_run<channels, epilogue, true>,
+    return {convolve_run<channels, epilogue, Taps::any>,
+            convolve_run<channels, epilogue, Taps::three>,
+            convolve_run<channels, epilogue, Taps::one>,
             {nullptr, convolve_row<channels, epilogue, 1>, two},
             pixels_for(channels)};
 }
@@ -237,6 +61,47 @@ const RowFunctions& row_functions(int channels) {
 #endif
     };
     return table[channels];
+}
+
+// The sums of the channels from `first` on.
+INLINE GradientSums sums_from(const GradientSums& all, int first) {
+    GradientSums sums = all;
+    sums.mean += first;
+    sums.sum += first * LANES;
+    sums.product += first * LANES;
+    return sums;
+}
+
+// Rows of a 1 x 1 convolution are one long row. Each few pixels are taken through all blocks of channels while what enters
+// them is in the nearest cache.
+template <Epilogue epilogue>
+void convolve_one_by_one(const Convolution& work) {
+    constexpr int most = 12;  // pixels at a time: whole blocks of any width
+    const Walk& walk = *work.walk;
+    const ptrdiff_t plane = (ptrdiff_t)walk.in_height * walk.in_width, end = (ptrdiff_t)work.to * walk.in_width;
+    Block b;
+    b.in_channel = b.out_channel = plane;
+    b.in_channels = walk.in_group;
+    b.in_pixel = b.out_pixel = 1;
+    for (ptrdiff_t at = (ptrdiff_t)work.from * walk.in_width; at < end; at += most) {
+        const int count = end - at < most ? (int)(end - at) : most;
+        for (int k = 0, first = 0; k < walk.block_count; first += walk.blocks[k++]) {
+            b.in = (const V*)work.in + first / walk.out_group * walk.in_group * plane + at;
+            b.weights = work.weights + (ptrdiff_t)first * walk.in_group;
+            b.bias = work.bias ? work.bias + first : nullptr;
+            b.x_offset = first * plane + at;
+            b.out = (V*)work.out + b.x_offset;
+            GradientSums sums;
+            if constexpr (epilogue == Epilogue::statistics) {
+                b.sum = (V*)work.sum + first;
+                b.square = (V*)work.square + first;
+            } else if constexpr (epilogue == Epilogue::gradient) {
+                sums = sums_from(*work.gradient, first);
+                b.gradient = &sums;
+            }
+            row_functions<epilogue>(walk.blocks[k]).one(b, count);
+        }
+    }
 }
 
 template <Epilogue epilogue>
@@ -270,10 +135,7 @@ void convolve_rows(const Convolution& work) {
                 b.sum = (V*)work.sum + first;
                 b.square = (V*)work.square + first;
             } else if constexpr (epilogue == Epilogue::gradient) {
-                sums = *work.gradient;
-                sums.mean += first;
-                sums.sum += first * LANES;
-                sums.product += first * LANES;
+                sums = sums_from(*work.gradient, first);
                 b.gradient = &sums;
             }
             const RowFunctions& functions = row_functions<epilogue>(channels);
@@ -304,13 +166,25 @@ void convolve_rows(const Convolution& work) {
     }
 }
 
+template <Epilogue epilogue>
+void convolve_as(const Convolution& work) {
+    switch (work.walk->kind) {
+        case Walk::Kind::any:
+            return convolve_rows<epilogue>(work);
+        case Walk::Kind::one_by_one:
+            return convolve_one_by_one<epilogue>(work);
+        case Walk::Kind::depthwise:
+            return convolve_depthwise<epilogue>(work);
+    }
+}
+
 void convolve(const Convolution& work) {
     if (work.gradient)
-        convolve_rows<Epilogue::gradient>(work);
+        convolve_as<Epilogue::gradient>(work);
     else if (work.sum)
-        convolve_rows<Epilogue::statistics>(work);
+        convolve_as<Epilogue::statistics>(work);
     else
-        convolve_rows<Epilogue::store>(work);
+        convolve_as<Epilogue::store>(work);
 }
 
 }  // namespace

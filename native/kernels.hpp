@@ -25,6 +25,7 @@ struct ColumnRun {
 
 // How a convolution walks over its input; the gradient of a convolution is a walk of the same kind over its output.
 struct Walk {
+    enum class Kind { any, one_by_one, depthwise } kind;  // depthwise: of 3 x 3, with steps of 1, each channel a group of its own
     int in_height, in_width;
     int out_height, out_width;
     int kernel;               // its side
@@ -53,8 +54,13 @@ struct GradientSums {
     float* product;           // one vector a channel
 };
 
-// Output rows [from, to) of a convolution. `sum` and `square` (null: not wanted) collect each channel's statistics as
-// they are stored; with `gradient`, the outputs are gradients of activations instead.
+struct Span {
+    int from, to;
+};
+
+// Output rows [from, to) of a convolution, of these output channels where it is depthwise, else of all. `sum` and `square` (null:
+// not wanted) collect each channel's statistics as they are stored; with `gradient`, the outputs are gradients of activations
+// instead.
 struct Convolution {
     const Walk* walk;
     const float *in, *weights, *bias;  // weights packed [block][in channel of the group][row][column][channel of block]
@@ -62,13 +68,11 @@ struct Convolution {
     int from, to;
     float *sum, *square;
     const GradientSums* gradient;
+    Span channels;
 };
 
-struct Span {
-    int from, to;
-};
-
-// Adds the products of output gradient rows [from, to) and activations to `out`, one vector for each weight:
+// Adds the products of output gradient rows [from, to) and activations to `out`, of these channels where each is a group of its
+// own with a kernel of 3 x 3, else of all; one vector for each weight:
 // [block][in channel of the group][row][column][channel of block].
 struct WeightGradient {
     int in_height, in_width, out_height, out_width;
@@ -82,11 +86,13 @@ struct WeightGradient {
     int from, to;
     const int* blocks;
     int block_count;
+    Span channels;
 };
 
-// A plane-wise pass over rows [from, to) of all channels.
+// A plane-wise pass over rows [from, to) of channels [first, channels).
 struct Rows {
     int channels, height, width, from, to;
+    int first = 0;
 };
 
 // activation = relu(scale * x + shift), dropped where the draw of (image, element), 16 bits, falls below `threshold`: zero after

@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #endif
 
-#include "clock.hpp"
 #include "walk.hpp"
 
 namespace stepladder {
@@ -21,13 +20,6 @@ namespace {
 // Tiles are summed in this many groups, whatever the number of threads, so the order of every sum is fixed.
 constexpr int most_groups = 8;
 constexpr size_t page = 2 << 20;
-
-uint64_t mix(uint64_t x) {  // splitmix64 (Steele, Lea and Flood 2014)
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
 
 }  // namespace
 
@@ -56,9 +48,14 @@ size_t Network::Stage::trained_weights() const {
     return layer.fixed ? 0 : weight_count();
 }
 
-bool Network::Stage::given_as_is() const {
-    const bool own = layer.operation == Operation::function || layer.operation == Operation::group_norm;
-    return (own || layer.copies()) && !layer.norm && !layer.relu && !(layer.dropout > 0);
+bool Network::Stage::given_as_is() const { return !layer.norm && !layer.relu && !(layer.dropout > 0); }
+
+int Network::Stage::parts() const { return by_channel ? layer.out_channels : (layer.out_height + rows_at_once - 1) / rows_at_once; }
+
+Network::Part Network::Stage::part(int number) const {
+    if (by_channel) return {{number, number + 1}, {0, layer.out_height}};
+    const int from = number * rows_at_once;
+    return {{0, layer.out_channels}, {from, std::min(layer.out_height, from + rows_at_once)}};
 }
 
 size_t Network::Stage::parameter_count() const {
@@ -84,67 +81,87 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
         if (l.operation == Operation::group_norm) s.rows_at_once = l.out_height;  // its sums are over all rows
         if (l.joins()) stages_[l.source].last_join = (int)i;
-        if (l.operation == Operation::convolution) {
-            const Window& w = l.window;
-            s.rows = forward_taps(l.out_height, l.in_height, w);
-            s.runs = join(forward_taps(l.out_width, l.in_width, w), 1, w.stride);
-            s.gradient_rows = gradient_taps(l.in_height, l.out_height, w);
-            s.gradient_runs = join(gradient_taps(l.in_width, l.out_width, w), w.stride, 1);
-            s.blocks = split(l.groups, l.out_group(), kernels.block);
-            s.gradient_blocks = split(l.groups, l.in_group(), kernels.block);
-            s.columns = tap_spans(l.out_width, l.in_width, w);
-            s.weight_blocks = split(l.groups, l.out_group(), kernels.gradient_block);
-            const int common = std::gcd(w.stride, w.dilation);
-            const bool bordered = w.kernel == 3 && w.stride == 1 && w.dilation == 1 && w.padding <= 2;
-            s.walk = {l.in_height,
-                      l.in_width,
-                      l.out_height,
-                      l.out_width,
-                      w.kernel,
-                      1,
-                      w.dilation,
-                      l.in_group(),
-                      l.out_group(),
-                      bordered ? w.padding : 0,
-                      s.rows.data(),
-                      s.runs.data(),
-                      (int)s.runs.size(),
-                      s.blocks.data(),
-                      (int)s.blocks.size()};
-            s.gradient_walk = {l.out_height,
-                               l.out_width,
-                               l.in_height,
-                               l.in_width,
-                               w.kernel,
-                               w.stride / common,
-                               w.dilation / common,
-                               l.out_group(),
-                               l.in_group(),
-                               bordered ? 2 - w.padding : 0,
-                               s.gradient_rows.data(),
-                               s.gradient_runs.data(),
-                               (int)s.gradient_runs.size(),
-                               s.gradient_blocks.data(),
-                               (int)s.gradient_blocks.size()};
-        }
+        if (l.operation == Operation::convolution) plan(s);
+        s.weights_at = all_weights_;
+        all_weights_ += s.trained_weights();
+        if (chains_.empty() || stages_[i - 1].layer.norm) chains_.push_back({i, i});
+        chains_.back().to = i + 1;
         most_channels_ = std::max({most_channels_, (size_t)l.in_channels, (size_t)l.out_channels});
-        most_weights_ = std::max({most_weights_, s.weight_count(), s.trained_weights()});
         largest_ = std::max({largest_, s.in_size(), s.out_size()});
     }
     const size_t lanes = kernels.lanes;
     const Layer& opening = stages_[0].layer;
     const size_t first = stages_[0].out_size(), plane = (size_t)opening.out_height * opening.out_width;
     for (int t = 0; t < threads.count(); ++t)
-        scratch_.push_back({Buffer(most_channels_ * lanes), Buffer(most_channels_ * lanes), Buffer(most_weights_ * lanes),
-                            Buffer(largest_ * lanes), Buffer(largest_ * lanes), Buffer(first * lanes),
-                            Buffer(first_sum_count() * lanes), Buffer(largest_ * lanes), std::vector<Buffer>(layers.size())});
+        scratch_.push_back({.first = Buffer(most_channels_ * lanes),
+                            .second = Buffer(most_channels_ * lanes),
+                            .weights = Buffer(all_weights_ * lanes),
+                            .in = Buffer(largest_ * lanes),
+                            .out = Buffer(largest_ * lanes),
+                            .fused = Buffer(first * lanes),
+                            .fused_sums = Buffer(first_sum_count() * lanes),
+                            .inside = {Buffer(largest_ * lanes), Buffer(largest_ * lanes)},
+                            .source = Buffer(largest_ * lanes),
+                            .kept = std::vector<Buffer>(layers.size()),
+                            .seconds = std::vector<std::pair<double, double>>(layers.size())});
     for (size_t i = 0; i < layers.size(); ++i)
         if (stages_[i].joined())
             for (Scratch& scratch : scratch_) scratch.kept[i] = Buffer(stages_[i].in_size() * lanes);
-    group_weights_.resize(most_groups * most_weights_);
+    group_weights_.resize(most_groups * all_weights_);
     group_first_.resize(most_groups * first_sum_count());
     ones_ = Buffer(plane * lanes);
     std::fill_n(ones_.data(), plane * lanes, 1.0f);
+}
+
+// How a convolution and its gradients are worked on.
+void Network::plan(Stage& s) const {
+    const Layer& l = s.layer;
+    const Window& w = l.window;
+    s.rows = forward_taps(l.out_height, l.in_height, w);
+    s.runs = runs_of(forward_taps(l.out_width, l.in_width, w), 1, w.stride);
+    s.gradient_rows = gradient_taps(l.in_height, l.out_height, w);
+    s.gradient_runs = runs_of(gradient_taps(l.in_width, l.out_width, w), w.stride, 1);
+    s.blocks = split(l.groups, l.out_group(), kernels_.block);
+    s.gradient_blocks = split(l.groups, l.in_group(), kernels_.block);
+    s.columns = tap_spans(l.out_width, l.in_width, w);
+    s.weight_blocks = split(l.groups, l.out_group(), kernels_.gradient_block);
+    const int common = std::gcd(w.stride, w.dilation);
+    const bool bordered = w.kernel == 3 && w.stride == 1 && w.dilation == 1 && w.padding <= 2;
+    const bool one_by_one = w.kernel == 1 && w.stride == 1 && !w.padding;
+    s.by_channel = bordered && l.in_group() == 1 && l.out_group() == 1;
+    const Walk::Kind kind = one_by_one ? Walk::Kind::one_by_one : s.by_channel ? Walk::Kind::depthwise : Walk::Kind::any;
+    s.walk = {.kind = kind,
+              .in_height = l.in_height,
+              .in_width = l.in_width,
+              .out_height = l.out_height,
+              .out_width = l.out_width,
+              .kernel = w.kernel,
+              .tap_step = 1,
+              .in_step = w.dilation,
+              .in_group = l.in_group(),
+              .out_group = l.out_group(),
+              .border = bordered ? w.padding : 0,
+              .rows = s.rows.data(),
+              .runs = s.runs.data(),
+              .run_count = (int)s.runs.size(),
+              .blocks = s.blocks.data(),
+              .block_count = (int)s.blocks.size()};
+    s.gradient_walk = {.kind = kind,
+                       .in_height = l.out_height,
+                       .in_width = l.out_width,
+                       .out_height = l.in_height,
+                       .out_width = l.in_width,
+                       .kernel = w.kernel,
+                       .tap_step = w.stride / common,
+                       .in_step = w.dilation / common,
+                       .in_group = l.out_group(),
+                       .out_group = l.in_group(),
+                       .border = bordered ? 2 - w.padding : 0,
+                       .rows = s.gradient_rows.data(),
+                       .runs = s.gradient_runs.data(),
+                       .run_count = (int)s.gradient_runs.size(),
+                       .blocks = s.gradient_blocks.data(),
+                       .block_count = (int)s.gradient_blocks.size()};
 }
 
 int Network::lanes_in(int tile, int images) const { return std::min(kernels_.lanes, images - tile * kernels_.lanes); }
@@ -219,6 +236,9 @@ void Network::use_statistics(Stage& stage, const Tensors& tensors, const std::ve
     const double count = (double)images * l.out_height * l.out_width;
     stage.trained.scale.resize(l.out_channels);
     stage.trained.shift.resize(l.out_channels);
+    stage.a.assign(l.out_channels, 1);
+    stage.b.assign(l.out_channels, 0);
+    stage.c.assign(l.out_channels, 0);
     stage.mean.resize(l.out_channels);
     stage.deviation.resize(l.out_channels);
     if (l.norm) stage.gamma.assign(tensors.scale, tensors.scale + l.out_channels);
@@ -247,200 +267,15 @@ void Network::use_statistics(Stage& stage, const Tensors& tensors, const std::ve
     if (l.norm && training_) ++*tensors.batches;
 }
 
-void Network::activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to, int begin,
-                       int end) const {
-    const Layer& l = stage.layer;
-    const uint32_t threshold = keys ? (uint32_t)std::lround(l.dropout * 65536) : 0;
-    const Activation how{ready.scale.data(), ready.shift.data(), l.relu, threshold, keys, l.drops_channels};
-    kernels_.activate({l.out_channels, l.out_height, l.out_width, begin, end}, how, from, to);
-}
-
-const Join& Network::join_of(const Layer& layer) const {
-    switch (layer.operation) {
-        case Operation::add:
-            return kernels_.add;
-        case Operation::multiply:
-            return kernels_.multiply;
-        case Operation::scale:
-            return kernels_.scale;
-        case Operation::concatenate:
-            return kernels_.concatenate;
-        default:
-            return kernels_.branch;
-    }
-}
-
-FunctionWork Network::function_of(const Stage& stage, const Ready& ready, int from, int to) const {
-    const Layer& l = stage.layer;
-    return {{l.out_channels, l.out_height, l.out_width, from, to}, l.function, l.parameter, ready.weights.data(), l.scales};
-}
-
-GroupNorm Network::group_norm_of(const Stage& stage, const Ready& ready) const {
-    const Layer& l = stage.layer;
-    const float* scale = ready.weights.data();
-    return {l.out_channels,   l.out_height * l.out_width,
-            l.groups,         l.groups == 1 && (size_t)l.scales == stage.out_size(),
-            (float)l.epsilon, scale,
-            scale + l.scales};
-}
-
-void Network::operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums,
-                      float* moments) const {
-    const Layer& l = stage.layer;
-    if (l.operation == Operation::convolution)
-        kernels_.convolve({&stage.walk, in, ready.weights.data(), ready.bias.empty() ? nullptr : ready.bias.data(), out, from, to,
-                           sums ? sums->first.data() : nullptr, sums ? sums->second.data() : nullptr, nullptr});
-    else if (l.operation == Operation::function)
-        kernels_.function(function_of(stage, ready, from, to), in, out);
-    else if (l.operation == Operation::group_norm)
-        kernels_.group_norm(group_norm_of(stage, ready), in, out, moments);
-    else if (l.operation == Operation::max_pool)
-        kernels_.pool({l.out_channels, l.out_height, l.out_width, from, to}, l.window, l.in_height, l.in_width, in, out);
-    else
-        kernels_.average({l.out_channels, l.out_height, l.out_width, from, to}, l.window, l.in_height, l.in_width, in, out);
-}
-
-// Makes what enters a stage, as far as its output rows up to `to` need it: the activation of the output before it, worked
-// out anew for forward and for backward, which is faster than keeping it. The batch itself is kept.
-const float* Network::enter(size_t number, int tile, float* room, int to, int& done) const {
-    const Stage& stage = stages_[number];
-    if (number == 0) return input_.data() + tile * stage.in_size() * kernels_.lanes;
-    const Stage& before = stages_[number - 1];
-    if (before.given_as_is()) return before.out.data() + tile * before.out_size() * kernels_.lanes;
-    uint32_t keys[16];
-    const bool dropping = training_ && before.layer.dropout > 0;
-    for (int lane = 0; dropping && lane < kernels_.lanes; ++lane)
-        keys[lane] = (uint32_t)mix(key_ ^ mix((uint64_t)number << 32 | (uint32_t)(tile * kernels_.lanes + lane)));
-    // Rows are those of the output before: flattening makes one row of many.
-    const bool flat = before.layer.out_height != stage.layer.in_height;
-    const int needed = flat ? before.layer.out_height : stage.layer.rows_needed(to);
-    activate(before, before.trained, dropping ? keys : nullptr, before.out.data() + tile * before.out_size() * kernels_.lanes, room,
-             done, needed);
-    done = needed;
-    return room;
-}
-
-const float* Network::enter(size_t number, int tile, float* room) const {
-    int done = 0;
-    return enter(number, tile, room, stages_[number].layer.out_height, done);
-}
-
-// Makes what enters a stage at a place.
-void Network::enter_at(size_t number, int tile, float* place) const {
-    const float* found = enter(number, tile, place);
-    if (found != place) std::memcpy(place, found, stages_[number].in_size() * kernels_.lanes * sizeof(float));
-}
-
-// The output of a join: of one that copies, its inputs are made where they are to stand.
-void Network::unite(size_t number, int tile, Scratch& scratch, float* out) const {
-    const Layer& l = stages_[number].layer;
-    if (!l.copies()) {
-        const float *in = enter(number, tile, scratch.in.data()), *source = enter(l.source, tile, scratch.source.data());
-        return join_of(l).unite(l.join_sizes(), in, source, out);
-    }
-    enter_at(l.source, tile, out);
-    if (l.operation == Operation::concatenate) enter_at(number, tile, out + stages_[l.source].in_size() * kernels_.lanes);
-}
-
-void Network::forward_tile(size_t number, int tile, Scratch& scratch, double* sums) {
-    Stage& stage = stages_[number];
-    const Layer& l = stage.layer;
-    float* out = stage.out.data() + tile * stage.out_size() * kernels_.lanes;
-    const bool statistics = l.norm && training_;
-    if (l.joins()) return unite(number, tile, scratch, out);
-    for (int y = 0, entered = 0; y < l.out_height;) {
-        const int to = std::min(l.out_height, y + stage.rows_at_once);
-        const float* in = enter(number, tile, scratch.in.data(), to, entered);
-        operate(stage, stage.trained, in, out, y, to, statistics ? &scratch : nullptr,
-                stage.moments.data() + (size_t)tile * 2 * l.groups * kernels_.lanes);
-        if (statistics && l.operation != Operation::convolution)
-            kernels_.statistics({l.out_channels, l.out_height, l.out_width, y, to}, out, scratch.first.data(),
-                                scratch.second.data());
-        y = to;
-    }
-    if (statistics) kernels_.flush(l.out_channels, lanes_in(tile, images_), scratch.first.data(), scratch.second.data(), sums);
-}
-
-void Network::forward(const float* x, int images, const std::vector<Tensors>& tensors, Mode mode, float* logits) {
-    const std::lock_guard lock(mutex_);
-    images_ = images;
-    training_ = mode.training;
-    key_ = mode.key;
-    const int tiles = (images + kernels_.lanes - 1) / kernels_.lanes, groups = this->groups();
-    reserve(tiles);
-    for (size_t i = 0; i < stages_.size(); ++i) {
-        Stage& stage = stages_[i];
-        const Clock clock(stage.forward_seconds);
-        if (stage.layer.operation == Operation::convolution) {
-            pack(stage, tensors[i], stage.trained);
-            // The batch's mean takes a bias away again. It is left out: its rounding would enter the variance.
-            if (stage.layer.norm && training_) stage.trained.bias.clear();
-            pack_gradient(stage, tensors[i]);
-        } else if (stage.trained_weights()) {
-            pack(stage, tensors[i], stage.trained);
-        }
-        std::vector<double> sums((size_t)groups * 2 * stage.layer.out_channels);
-        threads_.run(groups, [&](int group, int thread) {
-            for (int tile = group * tiles / groups; tile < (group + 1) * tiles / groups; ++tile) {
-                if (i == 0) to_tile(x, stage.in_size(), tile, images, input_.data() + tile * stage.in_size() * kernels_.lanes);
-                forward_tile(i, tile, scratch_[thread], &sums[(size_t)group * 2 * stage.layer.out_channels]);
-            }
-        });
-        use_statistics(stage, i < tensors.size() ? tensors[i] : Tensors{}, sums, images, groups);
-    }
-    const Stage& last = stages_.back();
-    for (int tile = 0; tile < tiles; ++tile)
-        kernels_.from_tile(last.out_size(), lanes_in(tile, images), last.out.data() + tile * last.out_size() * kernels_.lanes,
-                           logits + (size_t)tile * kernels_.lanes * last.out_size());
-}
-
-void Network::infer_tile(const float* x, int tile, int images, float* logits, Scratch& scratch) {
-    for (size_t i = 0; i < stages_.size(); ++i) {
-        const Stage& stage = stages_[i];
-        float* in = stage.joined() ? scratch.kept[i].data() : scratch.in.data();
-        if (!i) {
-            to_tile(x, stage.in_size(), tile, images, in);
-        } else if (!stages_[i - 1].given_as_is()) {
-            activate(stages_[i - 1], stages_[i - 1].inferred, nullptr, scratch.out.data(), in, 0, stages_[i - 1].layer.out_height);
-        } else if (stage.joined()) {
-            std::memcpy(in, scratch.out.data(), stage.in_size() * kernels_.lanes * sizeof(float));
-        } else {
-            std::swap(scratch.in, scratch.out);
-            in = scratch.in.data();
-        }
-        if (stage.layer.joins())
-            join_of(stage.layer).unite(stage.layer.join_sizes(), in, scratch.kept[stage.layer.source].data(), scratch.out.data());
-        else
-            operate(stage, stage.inferred, in, scratch.out.data(), 0, stage.layer.out_height, nullptr, nullptr);
-    }
-    const size_t classes = stages_.back().out_size();
-    kernels_.from_tile(classes, lanes_in(tile, images), scratch.out.data(), logits + (size_t)tile * kernels_.lanes * classes);
-}
-
-void Network::infer(const float* x, int images, const std::vector<Tensors>& tensors, float* logits) {
-    const std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < stages_.size(); ++i) {
-        Stage& stage = stages_[i];
-        if (stage.layer.operation == Operation::convolution || stage.trained_weights()) {
-            pack(stage, tensors[i], stage.inferred);
-        } else {
-            stage.inferred.scale.assign(stage.layer.out_channels, 1);
-            stage.inferred.shift.assign(stage.layer.out_channels, 0);
-        }
-        for (int c = 0; stage.layer.norm && c < stage.layer.out_channels; ++c)
-            set_norm(stage, tensors[i], c, tensors[i].mean[c], tensors[i].variance[c], false, stage.inferred);
-    }
-    const int tiles = (images + kernels_.lanes - 1) / kernels_.lanes;
-    threads_.run(tiles, [&](int tile, int thread) { infer_tile(x, tile, images, logits, scratch_[thread]); });
-}
-
 std::vector<std::pair<double, double>> Network::take_seconds() {
     const std::lock_guard lock(mutex_);
-    std::vector<std::pair<double, double>> taken;
-    for (Stage& stage : stages_) {
-        taken.emplace_back(stage.forward_seconds, stage.backward_seconds);
-        stage.forward_seconds = stage.backward_seconds = 0;
-    }
+    std::vector<std::pair<double, double>> taken(stages_.size());
+    for (Scratch& scratch : scratch_)
+        for (size_t i = 0; i < taken.size(); ++i) {
+            taken[i].first += scratch.seconds[i].first;
+            taken[i].second += scratch.seconds[i].second;
+            scratch.seconds[i] = {};
+        }
     return taken;
 }
 

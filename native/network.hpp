@@ -96,6 +96,10 @@ class Network {
         std::vector<float> weights, bias;  // (slopes of a function, scales and shifts of group_norm as they are)
         std::vector<float> scale, shift;   // activation = relu(scale * output + shift)
     };
+    // Rows of the output, and its channels, that are worked on while they are in the cache.
+    struct Part {
+        Span channels, rows;
+    };
     // One layer with all that backward needs of it.
     struct Stage {
         Layer layer;
@@ -104,8 +108,10 @@ class Network {
         std::vector<int> blocks, gradient_blocks, weight_blocks;
         std::vector<Span> columns;
         Walk walk, gradient_walk;
-        int rows_at_once;    // worked on while they are in the nearest cache
-        int last_join = -1;  // that what enters here is the second input of; -1: of none
+        int rows_at_once;         // worked on while they are in the nearest cache
+        bool by_channel = false;  // worked on channel by channel instead
+        size_t weights_at;        // where its trained weights' sums stand among those of all stages
+        int last_join = -1;       // that what enters here is the second input of; -1: of none
 
         Ready trained, inferred;
         std::vector<float> gradient_weights;  // packed for the gradient's walk
@@ -117,8 +123,6 @@ class Network {
         Buffer extra;                         // of all tiles: the gradient of what enters here that its joins have given
         Buffer moments;                       // of all tiles: each group's mean and 1 / deviation
 
-        double forward_seconds = 0, backward_seconds = 0;
-
         size_t in_size() const { return (size_t)layer.in_channels * layer.in_height * layer.in_width; }
         size_t out_size() const { return (size_t)layer.out_channels * layer.out_height * layer.out_width; }
         size_t weight_count() const;
@@ -127,18 +131,29 @@ class Network {
         bool joined() const { return last_join >= 0; }
         // Whether what it gives is what enters the next layer, as it is.
         bool given_as_is() const;
+        // The parts that it is worked on in: all channels of some rows, or all rows of one channel.
+        int parts() const;
+        Part part(int number) const;
     };
     // What one thread works in.
     struct Scratch {
         Buffer first, second;      // one vector a channel
-        Buffer weights;            // one vector a weight
+        Buffer weights;            // one vector a trained weight of all stages
         Buffer in, out;            // one tile: what enters the layer at hand, and its output (infer) or that output's gradient
         Buffer fused;              // one tile: the gradient of the first layer's activation (see first_rows)
         Buffer fused_sums;         // one vector for each sum of `first_rows`
+        Buffer inside[2];          // one tile: gradients inside a chain, after layers of even and of odd number
         Buffer source;             // one tile: the second input of a join
         std::vector<Buffer> kept;  // one tile for each stage whose input joins need (infer)
+        std::vector<std::pair<double, double>> seconds;  // of each stage, forward and backward
+    };
+    // Successive stages [from, to) of which none but the last has a norm: nothing waits for other tiles' statistics, so each
+    // tile goes through all of them while it is in the cache.
+    struct Chain {
+        size_t from, to;
     };
 
+    void plan(Stage& stage) const;
     void reserve(int tiles);
     void to_tile(const float* x, size_t elements, int tile, int images, float* out) const;
     void pack(const Stage& stage, const Tensors& tensors, Ready& ready) const;
@@ -146,24 +161,33 @@ class Network {
     void use_statistics(Stage& stage, const Tensors& tensors, const std::vector<double>& sums, int images, int groups) const;
     void set_norm(const Stage& stage, const Tensors& tensors, int channel, double mean, double variance, bool dropout,
                   Ready& ready) const;
-    void activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to, int begin,
-                  int end) const;
+    void activate(const Stage& stage, const Ready& ready, const uint32_t* keys, const float* from, float* to,
+                  const Rows& rows) const;
     const Join& join_of(const Layer& layer) const;
     void unite(size_t number, int tile, Scratch& scratch, float* out) const;
     void enter_at(size_t number, int tile, float* place) const;
     FunctionWork function_of(const Stage& stage, const Ready& ready, int from, int to) const;
     GroupNorm group_norm_of(const Stage& stage, const Ready& ready) const;
-    void operate(const Stage& stage, const Ready& ready, const float* in, float* out, int from, int to, Scratch* sums,
+    void operate(const Stage& stage, const Ready& ready, const float* in, float* out, const Part& part, Scratch* sums,
                  float* moments) const;
     void forward_tile(size_t number, int tile, Scratch& scratch, double* sums);
     void backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);
     void join_backward_tile(size_t number, int tile, const float* logits, Scratch& scratch, double* sums, bool to_input);
+    void convolution_backward(const Stage& stage, const Part& part, const float* in, const float* gradient, ptrdiff_t plane,
+                              float* onwards, int begun, int done, const GradientSums* through, float* weights) const;
+    void backward_group(const Chain& chain, int group, const float* logits, float* x, Scratch& scratch,
+                        std::vector<std::vector<double>>& sums);
+    size_t first_wanted(bool to_input) const;
     GradientSums through(size_t number, int tile, Scratch& scratch) const;
     bool first_is_fused(bool to_input) const;
     size_t first_sum_count() const;
     void first_rows(int tile, Scratch& scratch, int from, int to) const;
     void collect_first_gradients(int groups, float* parameters) const;
-    const float* enter(size_t number, int tile, float* room, int to, int& done) const;
+    const float* after(size_t number, int tile, const Scratch& scratch) const;
+    float* onwards(size_t number, int tile, const Scratch& scratch) const;
+    void make_ready(size_t number, const Tensors& tensors);
+    uint32_t* drop_keys(size_t number, int tile, uint32_t* keys) const;
+    const float* enter(size_t number, int tile, float* room, const Part& part, int& done) const;
     const float* enter(size_t number, int tile, float* room) const;
     void infer_tile(const float* x, int tile, int images, float* logits, Scratch& scratch);
     void collect_gradients(Stage& stage, int groups, float* parameters) const;
@@ -174,6 +198,7 @@ class Network {
 
     const Kernels& kernels_;
     std::vector<Stage> stages_;
+    std::vector<Chain> chains_;
     Threads& threads_;
     std::mutex mutex_;
     std::vector<Scratch> scratch_;
@@ -182,7 +207,7 @@ class Network {
     Buffer ones_;                       // a plane of the first layer's output
     std::vector<float> group_weights_;  // [group][weight]: sums over lanes and the group's tiles
     std::vector<float> group_first_;    // [group][sum of first_rows]
-    size_t most_channels_ = 0, most_weights_ = 0, largest_ = 0;
+    size_t most_channels_ = 0, all_weights_ = 0, largest_ = 0;
     int tiles_ = 0, images_ = 0;
     bool training_ = false;
     uint64_t key_ = 0;

@@ -6,8 +6,8 @@
 namespace {
 using namespace stepladder;
 
-// 32 well-mixed bits of each lane (C. Wellons, "lowbias32", https://nullprogram.com/blog/2018/07/31/).
-INLINE U mix(U x) {
+// 32 well-mixed bits of each lane (C. Wellons, https://nullprogram.com/blog/2018/07/31/).
+INLINE U lowbias32(U x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
     x ^= x >> 15;
@@ -16,10 +16,11 @@ INLINE U mix(U x) {
 }
 
 // How far ahead of its place a pass over rows asks for memory: what the next block of rows needs of the same channel or,
-// after the last block, what the next tile does. By then other work has gone through the nearest cache, but not the second.
+// after the last block, what the next tile does (or the next channel, where channels are gone through one by one). By then other
+// work has gone through the nearest cache, but not the second.
 INLINE ptrdiff_t ahead(const Rows& rows) {
     if (rows.to < rows.height) return (ptrdiff_t)(rows.to - rows.from) * rows.width;
-    return ((ptrdiff_t)rows.channels * rows.height - rows.from) * rows.width;
+    return ((ptrdiff_t)(rows.channels - rows.first) * rows.height - rows.from) * rows.width;
 }
 
 INLINE void fetch(const V* place) { __builtin_prefetch(place, 0, 2); }
@@ -35,7 +36,7 @@ void activate_rows(const Rows& rows, const Activation& how, const float* x, floa
     U keys = {};
     if (with_dropout)
         for (int lane = 0; lane < LANES; ++lane) keys[lane] = how.keys[lane];
-    for (int c = 0; c < rows.channels; ++c) {
+    for (int c = rows.first; c < rows.channels; ++c) {
         const V scale = broadcast(how.scale[c]), shift = broadcast(how.shift[c]);
         const V* in = (const V*)x + c * plane;
         V* to_out = (V*)out + c * plane;
@@ -58,15 +59,15 @@ void activate_rows(const Rows& rows, const Activation& how, const float* x, floa
             };
             ptrdiff_t i = from;
             if (first & 1 && i < to) {
-                drop(mix(counter) >> 16, i++);
+                drop(lowbias32(counter) >> 16, i++);
                 counter += golden;
             }
             for (; i + 1 < to; i += 2, counter += golden) {
-                const U draw = mix(counter);
+                const U draw = lowbias32(counter);
                 drop(draw & 0xffff, i);
                 drop(draw >> 16, i + 1);
             }
-            if (i < to) drop(mix(counter) & 0xffff, i);
+            if (i < to) drop(lowbias32(counter) & 0xffff, i);
         }
     }
 }
@@ -78,11 +79,11 @@ void activate_channels(const Rows& rows, const Activation& how, const float* x, 
     const I threshold = I{} + (int32_t)how.threshold;
     U keys = {};
     for (int lane = 0; lane < LANES; ++lane) keys[lane] = how.keys[lane];
-    for (int c = 0; c < rows.channels; ++c) {
+    for (int c = rows.first; c < rows.channels; ++c) {
         const V scale = broadcast(how.scale[c]), shift = broadcast(how.shift[c]);
         const V* in = (const V*)x + c * plane;
         V* to_out = (V*)out + c * plane;
-        const U draw = mix(keys + (uint32_t)(c >> 1) * golden);
+        const U draw = lowbias32(keys + (uint32_t)(c >> 1) * golden);
         const I kept = (I)(c & 1 ? draw >> 16 : draw & 0xffff) >= threshold;
         for (ptrdiff_t i = from; i < to; ++i) {
             const V v = in[i] * scale + shift;
@@ -107,7 +108,7 @@ void differentiate(const Rows& rows, const float* a, const float* b, const float
     const ptrdiff_t later = ahead(rows);
     I present = {};
     for (int lane = 0; lane < images; ++lane) present[lane] = -1;
-    for (int k = 0; k < rows.channels; ++k) {
+    for (int k = rows.first; k < rows.channels; ++k) {
         const V va = broadcast(a[k]), vb = broadcast(b[k]), vc = broadcast(c[k]);
         const V *g = (const V*)gradient + k * plane, *in = (const V*)x + k * plane;
         V* to = (V*)out + k * out_plane;
@@ -121,7 +122,7 @@ void differentiate(const Rows& rows, const float* a, const float* b, const float
 
 void statistics(const Rows& rows, const float* x, float* sum, float* square) {
     const ptrdiff_t plane = (ptrdiff_t)rows.height * rows.width;
-    for (int c = 0; c < rows.channels; ++c) {
+    for (int c = rows.first; c < rows.channels; ++c) {
         V total = ((V*)sum)[c], squares = ((V*)square)[c];
         for (ptrdiff_t i = c * plane + (ptrdiff_t)rows.from * rows.width; i < c * plane + (ptrdiff_t)rows.to * rows.width; ++i) {
             const V v = ((const V*)x)[i];
@@ -139,6 +140,7 @@ struct Sums {
     const V *x, *activation, *extra;
     bool marked;
 
+    Sums() = default;
     Sums(const GradientSums& g, int channel, ptrdiff_t plane)
         : sum(((V*)g.sum)[channel]),
           product(((V*)g.product)[channel]),

@@ -45,7 +45,7 @@ inline std::vector<RowTaps> gradient_taps(int side, int out_side, const Window& 
 }
 
 // Columns that meet the same taps, joined into runs: `out_step` apart, their inputs `in_step` apart.
-inline std::vector<ColumnRun> join(const std::vector<RowTaps>& columns, int out_step, int in_step) {
+inline std::vector<ColumnRun> runs_of(const std::vector<RowTaps>& columns, int out_step, int in_step) {
     std::vector<ColumnRun> runs;
     const int side = (int)columns.size();
     for (int start = 0; start < out_step; ++start)

@@ -91,7 +91,131 @@ AccumulateFunction accumulate_function(int channels) {
     return table[channels];
 }
 
+// 1 x 1: channels x inputs weights in registers over all pixels of the rows, which are one long row.
+template <int channels, int inputs>
+void accumulate_products(const WeightGradient& w, const V* gradient, const V* activation, V* out) {
+    const ptrdiff_t plane = w.gradient_plane, in_plane = (ptrdiff_t)w.in_height * w.in_width;
+    V sum[channels][inputs];
+#pragma GCC unroll 8
+    for (int c = 0; c < channels; ++c)
+#pragma GCC unroll 4
+        for (int i = 0; i < inputs; ++i) sum[c][i] = out[i * channels + c];
+    const ptrdiff_t end = (ptrdiff_t)w.to * w.out_width;
+    for (ptrdiff_t x = (ptrdiff_t)w.from * w.out_width; x < end; ++x) {
+        V input[inputs];
+#pragma GCC unroll 4
+        for (int i = 0; i < inputs; ++i) input[i] = activation[i * in_plane + x];
+#pragma GCC unroll 8
+        for (int c = 0; c < channels; ++c) {
+            const V g = gradient[c * plane + x];
+#pragma GCC unroll 4
+            for (int i = 0; i < inputs; ++i) multiply_add(sum[c][i], g, input[i]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < channels; ++c)
+#pragma GCC unroll 4
+        for (int i = 0; i < inputs; ++i) out[i * channels + c] = sum[c][i];
+}
+
+typedef void (*ProductsFunction)(const WeightGradient&, const V*, const V*, V*);
+
+template <int inputs>
+ProductsFunction products_function(int channels) {
+    static constexpr ProductsFunction table[] = {
+        nullptr,
+        accumulate_products<1, inputs>,
+        accumulate_products<2, inputs>,
+        accumulate_products<3, inputs>,
+        accumulate_products<4, inputs>,
+#if REGISTERS == 32
+        accumulate_products<5, inputs>,
+        accumulate_products<6, inputs>,
+        accumulate_products<7, inputs>,
+        accumulate_products<8, inputs>,
+#endif
+    };
+    return table[channels];
+}
+
+void weight_gradient_one_by_one(const WeightGradient& w) {
+    const ptrdiff_t in_plane = (ptrdiff_t)w.in_height * w.in_width;
+    const int parts = (w.in_group + 2) / 3;  // of a group's input channels, of nearly equal size
+    V* out = (V*)w.out;
+    for (int k = 0, first = 0; k < w.block_count; first += w.blocks[k++]) {
+        const int channels = w.blocks[k];
+        const V* gradient = (const V*)w.gradient + first * w.gradient_plane;
+        const V* activation = (const V*)w.activation + first / w.out_group * w.in_group * in_plane;
+        for (int part = 0; part < parts; ++part) {
+            const int inputs = w.in_group / parts + (part < w.in_group % parts);
+            (inputs == 3   ? products_function<3>(channels)
+             : inputs == 2 ? products_function<2>(channels)
+                           : products_function<1>(channels))(w, gradient, activation, out);
+            activation += inputs * in_plane;
+            out += inputs * channels;
+        }
+    }
+}
+
+// Depthwise, 3 x 3: the nine weights of a channel in registers over all pixels of the rows.
+template <bool inside>
+INLINE void accumulate_nine(const WeightGradient& w, const V* gradient, const V* corner, int top, int from, int to,
+                            V (&sum)[3][3]) {
+    const ptrdiff_t width = w.in_width, stride = w.window.stride;
+#pragma GCC unroll 1
+    for (int x = from; x < to; ++x) {
+        const V g = gradient[x];
+        const V* a = corner + x * stride;
+#pragma GCC unroll 3
+        for (int r = 0; r < 3; ++r) {
+            if (!inside && (top + r < 0 || top + r >= w.in_height)) continue;
+#pragma GCC unroll 3
+            for (int t = 0; t < 3; ++t)
+                if (inside || (x >= w.columns[t].from && x < w.columns[t].to)) {
+                    const V input = a[r * width + t];
+                    multiply_add(sum[r][t], g, input);
+                }
+        }
+    }
+}
+
+void weight_gradient_depthwise(const WeightGradient& w) {
+    int all_from = 0, all_to = w.out_width;  // columns for which every tap is inside
+    for (int t = 0; t < 3; ++t) {
+        if (w.columns[t].from > all_from) all_from = w.columns[t].from;
+        if (w.columns[t].to < all_to) all_to = w.columns[t].to;
+    }
+    if (all_to < all_from) all_to = all_from = w.out_width;
+    for (int c = w.channels.from; c < w.channels.to; ++c) {
+        V* out = (V*)w.out + 9 * (ptrdiff_t)c;
+        V sum[3][3];
+#pragma GCC unroll 3
+        for (int r = 0; r < 3; ++r)
+#pragma GCC unroll 3
+            for (int t = 0; t < 3; ++t) sum[r][t] = out[r * 3 + t];
+        for (int y = w.from; y < w.to; ++y) {
+            const int top = y * w.window.stride - w.window.padding;
+            const V* gradient = (const V*)w.gradient + c * w.gradient_plane + (ptrdiff_t)y * w.out_width;
+            const V* corner = (const V*)w.activation + ((ptrdiff_t)c * w.in_height + top) * w.in_width - w.window.padding;
+            if (top < 0 || top + 3 > w.in_height) {
+                accumulate_nine<false>(w, gradient, corner, top, 0, w.out_width, sum);
+                continue;
+            }
+            accumulate_nine<false>(w, gradient, corner, top, 0, all_from, sum);
+            accumulate_nine<true>(w, gradient, corner, top, all_from, all_to, sum);
+            accumulate_nine<false>(w, gradient, corner, top, all_to, w.out_width, sum);
+        }
+#pragma GCC unroll 3
+        for (int r = 0; r < 3; ++r)
+#pragma GCC unroll 3
+            for (int t = 0; t < 3; ++t) out[r * 3 + t] = sum[r][t];
+    }
+}
+
 void weight_gradient(const WeightGradient& w) {
+    const Window& window = w.window;
+    if (window.kernel == 1 && window.stride == 1 && !window.padding) return weight_gradient_one_by_one(w);
+    if (window.kernel == 3 && window.dilation == 1 && w.in_group == 1 && w.out_group == 1) return weight_gradient_depthwise(w);
     const ptrdiff_t in_plane = (ptrdiff_t)w.in_height * w.in_width;
     const int kernel = w.window.kernel;
     V* out = (V*)w.out;
