@@ -19,6 +19,7 @@ from recorded import record_run
 import stepladder as sl
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, SpecError, Step, data, records
 from stepladder.data import DataError
+from stepladder.engine import identity
 from stepladder.lab import Lab, Result
 from stepladder.records import Normalisation, RecordError
 from stepladder.records.record import encode
@@ -305,7 +306,7 @@ def test_a_record_with_another_normalisation_than_its_images_is_set_aside(own: L
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:
     own = replace(lab, runs=tmp_path)
-    folder = tmp_path / f"plain-{records.fingerprint(PLAIN, own.setup.dataset().digest, 'native-2')}"
+    folder = tmp_path / f"plain-{records.fingerprint(PLAIN, own.setup.dataset().digest, identity('native', 'cpu'))}"
     folder.mkdir()
     (folder / "0.checkpoint").write_bytes(b"no checkpoint")
     result = own.run(LADDER, progress=False)
