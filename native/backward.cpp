@@ -91,6 +91,7 @@ void Network::convolution_backward(const Stage& stage, const Part& part, const f
     if (onwards)
         kernels_.convolve({.walk = &stage.gradient_walk,
                            .in = gradient,
+                           .in_plane = plane,
                            .weights = stage.gradient_weights.data(),
                            .out = onwards,
                            .from = begun,
@@ -114,10 +115,13 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
     float* onwards = fused ? scratch.fused.data() : this->onwards(number, tile, scratch);
     if (logits) to_tile(logits, stage.out_size(), tile, images_, room);
     const bool onwards_wanted = before || to_input || l.operation != Operation::convolution;
-    const bool whole = onwards_wanted || logits || stage.by_channel;  // the room holds all rows
-    const ptrdiff_t plane = (ptrdiff_t)(whole ? l.out_height : stage.rows_at_once) * l.out_width;
+    // The gradient of a convolution's output needs room for all rows where a block of them sends gradients to rows before it.
+    const bool across = onwards_wanted && !stage.by_channel && stage.walk.kind != Walk::Kind::one_by_one;
+    const bool whole = across || logits || stage.by_channel || l.operation != Operation::convolution;
+    const bool as_is = stage.given_as_is() && !logits;
+    const ptrdiff_t plane = (ptrdiff_t)(whole || as_is ? l.out_height : stage.rows_at_once) * l.out_width;
 
-    const GradientSums through = this->through(number, tile, scratch);
+    GradientSums through = this->through(number, tile, scratch);
     // Whether the gradient that goes on is that of the operation alone, and no sum of it is wanted.
     const bool bare = !through.extra && (!before || (before->given_as_is() && !before->layer.bias));
     for (int k = 0, entered = 0, done = 0; k < stage.parts(); ++k) {
@@ -126,19 +130,20 @@ void Network::backward_tile(size_t number, int tile, const float* logits, Scratc
         const int begun = stage.by_channel ? 0 : done;
         const Rows rows{part.channels.to, l.out_height, l.out_width, y, to, part.channels.from};
         const float* in = enter(number, tile, scratch.in.data(), part, entered);
-        if (!logits && stage.given_as_is()) {
+        if (through.activation) through.activation = in;
+        if (as_is) {
             gradient = after;
         } else if (!logits) {
-            // Where no gradient goes further, each block of rows is needed once: all take the same, nearest memory.
-            if (!whole) gradient = room = scratch.out.data() - (ptrdiff_t)y * l.out_width * kernels_.lanes;
+            // What is needed once takes the same, nearest memory each time.
+            const ptrdiff_t before_it = whole ? part.channels.from * plane : (ptrdiff_t)y * l.out_width;
+            gradient = room = scratch.out.data() - before_it * kernels_.lanes;
             kernels_.differentiate(rows, stage.a.data(), stage.b.data(), stage.c.data(), after, out, room, plane,
                                    lanes_in(tile, images_));
         }
         done = l.rows_whole(to);
         if (l.operation == Operation::convolution)
-            convolution_backward(stage, part, in, gradient,
-                                 stage.given_as_is() && !logits ? (ptrdiff_t)l.out_height * l.out_width : plane,
-                                 onwards_wanted ? onwards : nullptr, begun, done, bare ? nullptr : &through, weights);
+            convolution_backward(stage, part, in, gradient, plane, onwards_wanted ? onwards : nullptr, begun, done,
+                                 bare ? nullptr : &through, weights);
         else if (l.operation == Operation::function)
             kernels_.function_gradient(function_of(stage, stage.trained, y, to), gradient, in, out, onwards,
                                        l.scales ? weights : nullptr, through);

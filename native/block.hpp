@@ -16,6 +16,7 @@ struct Block {
     const float* bias;
     V* out;
     ptrdiff_t out_channel, out_pixel;
+    ptrdiff_t ahead;  // from its place to that which the same channel writes to next
     V *sum, *square;
     const GradientSums* gradient;  // x, mean, sum and product from the block's first channel on
     ptrdiff_t x_offset;            // of the first pixel, in x, activation and extra
@@ -37,6 +38,7 @@ INLINE void finish(const Block& b, V (&value)[channels][pixels]) {
 #pragma GCC unroll 8
             for (int p = 0; p < pixels; ++p) {
                 out[p * b.out_pixel] = value[c][p];
+                __builtin_prefetch(out + p * b.out_pixel + b.ahead, 1);
                 sum += value[c][p];
                 square += value[c][p] * value[c][p];
             }

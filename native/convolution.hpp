@@ -78,15 +78,17 @@ template <Epilogue epilogue>
 void convolve_one_by_one(const Convolution& work) {
     constexpr int most = 12;  // pixels at a time: whole blocks of any width
     const Walk& walk = *work.walk;
-    const ptrdiff_t plane = (ptrdiff_t)walk.in_height * walk.in_width, end = (ptrdiff_t)work.to * walk.in_width;
+    const ptrdiff_t plane = (ptrdiff_t)walk.out_height * walk.out_width, end = (ptrdiff_t)work.to * walk.in_width;
     Block b;
-    b.in_channel = b.out_channel = plane;
+    b.in_channel = work.in_plane;
+    b.out_channel = plane;
     b.in_channels = walk.in_group;
     b.in_pixel = b.out_pixel = 1;
+    b.ahead = most;
     for (ptrdiff_t at = (ptrdiff_t)work.from * walk.in_width; at < end; at += most) {
         const int count = end - at < most ? (int)(end - at) : most;
         for (int k = 0, first = 0; k < walk.block_count; first += walk.blocks[k++]) {
-            b.in = (const V*)work.in + first / walk.out_group * walk.in_group * plane + at;
+            b.in = (const V*)work.in + first / walk.out_group * walk.in_group * work.in_plane + at;
             b.weights = work.weights + (ptrdiff_t)first * walk.in_group;
             b.bias = work.bias ? work.bias + first : nullptr;
             b.x_offset = first * plane + at;
@@ -107,7 +109,7 @@ void convolve_one_by_one(const Convolution& work) {
 template <Epilogue epilogue>
 void convolve_rows(const Convolution& work) {
     const Walk& walk = *work.walk;
-    const ptrdiff_t in_plane = (ptrdiff_t)walk.in_height * walk.in_width, out_plane = (ptrdiff_t)walk.out_height * walk.out_width;
+    const ptrdiff_t in_plane = work.in_plane, out_plane = (ptrdiff_t)walk.out_height * walk.out_width;
     const int taps = walk.kernel * walk.kernel;
     Block b;
     b.in_channel = in_plane;
@@ -115,6 +117,7 @@ void convolve_rows(const Convolution& work) {
     b.in_tap = walk.in_step;
     b.in_channels = walk.in_group;
     b.out_channel = out_plane;
+    b.ahead = walk.out_width;
     for (int y = work.from; y < work.to; ++y) {
         const RowTaps& row = walk.rows[y];
         b.tap_rows = row.taps;
@@ -174,7 +177,12 @@ void convolve_as(const Convolution& work) {
         case Walk::Kind::one_by_one:
             return convolve_one_by_one<epilogue>(work);
         case Walk::Kind::depthwise:
-            return convolve_depthwise<epilogue>(work);
+            return convolve_depthwise<1, epilogue>(work);
+        case Walk::Kind::depthwise_2:
+            if constexpr (epilogue != Epilogue::gradient) return convolve_depthwise<2, epilogue>(work);
+            break;
+        case Walk::Kind::spread_2:
+            if constexpr (epilogue != Epilogue::statistics) return spread_depthwise<epilogue>(work);
     }
 }
 

@@ -1,4 +1,4 @@
-// Depthwise convolution of 3 x 3 with steps of 1, and its gradient with respect to the input, which is one too.
+// Depthwise convolution of 3 x 3 with steps of 1 or 2, and its gradient with respect to the input.
 #pragma once
 #include "block.hpp"
 #include "pointwise.hpp"
@@ -6,12 +6,12 @@
 namespace {
 using namespace stepladder;
 
-// Rows of one channel. `in` is where the first column takes its first tap from in row 0, `border` how many zero columns there
-// are on either side.
+// Rows of one channel. `in` is where the first column takes its first tap from in row 0; the first `left` columns that a row
+// meets, and the last `right`, are zeros of the border.
 struct Plane {
     const V* in;
     ptrdiff_t in_width;
-    int width, border;
+    int width, left, right;
     const RowTaps* rows;
     int from, to;
     const float* weights;
@@ -19,23 +19,24 @@ struct Plane {
     V* out;
 };
 
-// The nine taps of pixels side by side. The first `left` and the last `right` columns that they meet are zeros.
-template <int pixels, bool bordered>
+// The nine taps of pixels side by side, `stride` apart. The first `left` and the last `right` columns that they meet are zeros.
+template <int pixels, int stride, bool bordered>
 INLINE void accumulate_nine_taps(const Plane& plane, const RowTaps& row, int x0, int left, int right, V (&value)[pixels]) {
-    const V* in = plane.in + row.in * plane.in_width + x0;
+    constexpr int columns = stride * (pixels - 1) + 3;
+    const V* in = plane.in + row.in * plane.in_width + stride * x0;
     const float* weight = plane.weights + 3 * row.tap;
     for (int r = 0; r < row.taps; ++r, in += plane.in_width, weight += 3) {
-        V x[pixels + 2];
-#pragma GCC unroll 10
-        for (int p = 0; p < pixels + 2; ++p) {
-            const bool zero = bordered && ((p < 2 && p < left) || (p >= pixels && p >= pixels + 2 - right));
-            x[p] = zero ? V{} : in[p];
+        V x[columns];
+#pragma GCC unroll 17
+        for (int i = 0; i < columns; ++i) {
+            const bool zero = bordered && ((i < 2 && i < left) || (i >= columns - 2 && i >= columns - right));
+            x[i] = zero ? V{} : in[i];
         }
 #pragma GCC unroll 3
         for (int t = 0; t < 3; ++t) {
             const V w = broadcast(weight[t]);
 #pragma GCC unroll 8
-            for (int p = 0; p < pixels; ++p) multiply_add(value[p], w, x[p + t]);
+            for (int p = 0; p < pixels; ++p) multiply_add(value[p], w, x[stride * p + t]);
         }
     }
 }
@@ -46,12 +47,12 @@ struct Finish {
     Sums gradient;
 };
 
-template <int pixels, Epilogue epilogue, bool bordered>
+template <int pixels, int stride, Epilogue epilogue, bool bordered>
 INLINE void convolve_pixels(const Plane& plane, int y, int x0, int left, int right, Finish& finish) {
     V value[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) value[p] = broadcast(plane.bias);
-    accumulate_nine_taps<pixels, bordered>(plane, plane.rows[y], x0, left, right, value);
+    accumulate_nine_taps<pixels, stride, bordered>(plane, plane.rows[y], x0, left, right, value);
     const ptrdiff_t at = (ptrdiff_t)y * plane.width + x0;
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) {
@@ -65,24 +66,24 @@ INLINE void convolve_pixels(const Plane& plane, int y, int x0, int left, int rig
 }
 
 // Each row in strips of `pixels` columns, `wide` of them, then of one less.
-template <int pixels, Epilogue epilogue>
+template <int pixels, int stride, Epilogue epilogue>
 void convolve_plane(const Plane& plane, int strips, int wide, Finish& whole) {
     Finish finish = whole;
     for (int y = plane.from; y < plane.to; ++y)
         for (int k = 0, x = 0; k < strips; ++k) {
-            const int left = k ? 0 : plane.border, right = k + 1 < strips ? 0 : plane.border;
+            const int left = k ? 0 : plane.left, right = k + 1 < strips ? 0 : plane.right;
             const bool bordered = left || right;
             if (k < wide) {
                 if (bordered)
-                    convolve_pixels<pixels, epilogue, true>(plane, y, x, left, right, finish);
+                    convolve_pixels<pixels, stride, epilogue, true>(plane, y, x, left, right, finish);
                 else
-                    convolve_pixels<pixels, epilogue, false>(plane, y, x, 0, 0, finish);
+                    convolve_pixels<pixels, stride, epilogue, false>(plane, y, x, 0, 0, finish);
                 x += pixels;
             } else if constexpr (pixels > 1) {
                 if (bordered)
-                    convolve_pixels<pixels - 1, epilogue, true>(plane, y, x, left, right, finish);
+                    convolve_pixels<pixels - 1, stride, epilogue, true>(plane, y, x, left, right, finish);
                 else
-                    convolve_pixels<pixels - 1, epilogue, false>(plane, y, x, 0, 0, finish);
+                    convolve_pixels<pixels - 1, stride, epilogue, false>(plane, y, x, 0, 0, finish);
                 x += pixels - 1;
             }
         }
@@ -92,38 +93,42 @@ void convolve_plane(const Plane& plane, int strips, int wide, Finish& whole) {
 typedef void (*PlaneFunction)(const Plane&, int, int, Finish&);
 
 // As many pixels as fit in the registers with the inputs of a row and one weight.
-constexpr int most_pixels = REGISTERS == 32 ? 8 : 6;
+template <int stride>
+constexpr int most_pixels = (REGISTERS == 32 ? 8 : 6) - (REGISTERS == 32 ? 0 : 2 * (stride - 1));
 
-template <Epilogue epilogue>
+template <int stride, Epilogue epilogue>
 PlaneFunction plane_function(int pixels) {
     static constexpr PlaneFunction table[] = {
         nullptr,
-        convolve_plane<1, epilogue>,
-        convolve_plane<2, epilogue>,
-        convolve_plane<3, epilogue>,
-        convolve_plane<4, epilogue>,
-        convolve_plane<5, epilogue>,
-        convolve_plane<6, epilogue>,
+        convolve_plane<1, stride, epilogue>,
+        convolve_plane<2, stride, epilogue>,
+        convolve_plane<3, stride, epilogue>,
+        convolve_plane<4, stride, epilogue>,
+        convolve_plane<5, stride, epilogue>,
+        convolve_plane<6, stride, epilogue>,
 #if REGISTERS == 32
-        convolve_plane<7, epilogue>,
-        convolve_plane<8, epilogue>,
+        convolve_plane<7, stride, epilogue>,
+        convolve_plane<8, stride, epilogue>,
 #endif
     };
     return table[pixels];
 }
 
-template <Epilogue epilogue>
+INLINE int beyond(int last, int side) { return last < side ? 0 : last + 1 - side; }
+
+template <int stride, Epilogue epilogue>
 void convolve_depthwise(const Convolution& work) {
     const Walk& walk = *work.walk;
-    const ptrdiff_t in_plane = (ptrdiff_t)walk.in_height * walk.in_width, out_plane = (ptrdiff_t)walk.out_height * walk.out_width;
+    const ptrdiff_t out_plane = (ptrdiff_t)walk.out_height * walk.out_width;
     // Strips of nearly equal width: a narrow one would wait for its own sums.
-    const int strips = (walk.out_width + most_pixels - 1) / most_pixels;
+    const int strips = (walk.out_width + most_pixels<stride> - 1) / most_pixels<stride>;
     const int pixels = (walk.out_width + strips - 1) / strips, wide = walk.out_width - strips * (pixels - 1);
     for (int c = work.channels.from; c < work.channels.to; ++c) {
-        const Plane plane{.in = (const V*)work.in + c * in_plane - walk.border,
+        const Plane plane{.in = (const V*)work.in + c * work.in_plane - walk.border,
                           .in_width = walk.in_width,
                           .width = walk.out_width,
-                          .border = walk.border,
+                          .left = walk.border,
+                          .right = beyond(stride * (walk.out_width - 1) + 2 - walk.border, walk.in_width),
                           .rows = walk.rows,
                           .from = work.from,
                           .to = work.to,
@@ -133,12 +138,65 @@ void convolve_depthwise(const Convolution& work) {
         Finish finish{};
         if constexpr (epilogue == Epilogue::statistics) finish = {((V*)work.sum)[c], ((V*)work.square)[c], {}};
         if constexpr (epilogue == Epilogue::gradient) finish.gradient = Sums(*work.gradient, c, out_plane);
-        plane_function<epilogue>(pixels)(plane, strips, wide, finish);
+        plane_function<stride, epilogue>(pixels)(plane, strips, wide, finish);
         if constexpr (epilogue == Epilogue::statistics) {
             ((V*)work.sum)[c] = finish.sum;
             ((V*)work.square)[c] = finish.square;
         }
         if constexpr (epilogue == Epilogue::gradient) finish.gradient.save(*work.gradient, c);
+    }
+}
+
+// The gradient of a row of inputs of which each second one meets one output, the others two, from the rows of outputs that it
+// meets and the (flipped) rows of the kernel for these. `offset` is the padding: input 2 j - offset is the first that output j
+// meets.
+template <int rows, Epilogue epilogue>
+INLINE void spread_row(const V* gradient, ptrdiff_t width, const float* weights, int offset, int in_width, V* out, ptrdiff_t at,
+                       Sums& sums) {
+    V first[rows], middle[rows], last[rows];
+#pragma GCC unroll 2
+    for (int r = 0; r < rows; ++r) {
+        last[r] = broadcast(weights[6 * r]);
+        middle[r] = broadcast(weights[6 * r + 1]);
+        first[r] = broadcast(weights[6 * r + 2]);
+    }
+    V before[rows] = {};
+    for (int j = 0, x = -offset; x < in_width; ++j, x += 2) {
+        V of_two = {}, of_one = {};
+#pragma GCC unroll 2
+        for (int r = 0; r < rows; ++r) {
+            const V g = j < width ? gradient[r * width + j] : V{};
+            multiply_add(of_two, first[r], g);
+            multiply_add(of_two, last[r], before[r]);
+            multiply_add(of_one, middle[r], g);
+            before[r] = g;
+        }
+        if (x >= 0) out[at + x] = epilogue == Epilogue::gradient ? sums.add(of_two, at + x) : of_two;
+        if (x >= -1 && x + 1 < in_width) out[at + x + 1] = epilogue == Epilogue::gradient ? sums.add(of_one, at + x + 1) : of_one;
+    }
+}
+
+template <Epilogue epilogue>
+void spread_depthwise(const Convolution& work) {
+    const Walk& walk = *work.walk;
+    const ptrdiff_t plane = (ptrdiff_t)walk.out_height * walk.out_width;
+    for (int c = work.channels.from; c < work.channels.to; ++c) {
+        Sums sums;
+        if constexpr (epilogue == Epilogue::gradient) sums = Sums(*work.gradient, c, plane);
+        for (int y = work.from; y < work.to; ++y) {
+            const RowTaps& row = walk.rows[y];
+            const V* gradient = (const V*)work.in + c * work.in_plane + row.in * walk.in_width;
+            const float* weights = work.weights + 9 * (ptrdiff_t)c + 3 * row.tap;
+            V* out = (V*)work.out + c * plane;
+            const ptrdiff_t at = (ptrdiff_t)y * walk.out_width;
+            if (row.taps == 2)
+                spread_row<2, epilogue>(gradient, walk.in_width, weights, walk.border, walk.out_width, out, at, sums);
+            else if (row.taps == 1)
+                spread_row<1, epilogue>(gradient, walk.in_width, weights, walk.border, walk.out_width, out, at, sums);
+            else
+                for (int x = 0; x < walk.out_width; ++x) out[at + x] = epilogue == Epilogue::gradient ? sums.add(V{}, at + x) : V{};
+        }
+        if constexpr (epilogue == Epilogue::gradient) sums.save(*work.gradient, c);
     }
 }
 

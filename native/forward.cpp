@@ -69,6 +69,7 @@ void Network::operate(const Stage& stage, const Ready& ready, const float* in, f
     if (l.operation == Operation::convolution)
         kernels_.convolve({.walk = &stage.walk,
                            .in = in,
+                           .in_plane = (ptrdiff_t)l.in_height * l.in_width,
                            .weights = ready.weights.data(),
                            .bias = ready.bias.empty() ? nullptr : ready.bias.data(),
                            .out = out,
@@ -107,9 +108,10 @@ const float* Network::enter(size_t number, int tile, float* room, const Part& pa
     if (before.given_as_is()) return out;
     uint32_t room_for_keys[16];
     const uint32_t* keys = drop_keys(number, tile, room_for_keys);
-    if (stage.by_channel) {
-        activate(before, before.trained, keys, out, room,
-                 {part.channels.to, l.out_height, l.out_width, 0, l.out_height, part.channels.from});
+    if (stage.by_channel) {  // one channel takes the same, nearest memory as another
+        const auto [from, to] = part.channels;
+        room -= (size_t)from * l.out_height * l.out_width * kernels_.lanes;
+        activate(before, before.trained, keys, out, room, {to, l.out_height, l.out_width, 0, l.out_height, from});
         return room;
     }
     // Rows are those of the output before: flattening makes one row of many.

@@ -25,14 +25,16 @@ struct ColumnRun {
 
 // How a convolution walks over its input; the gradient of a convolution is a walk of the same kind over its output.
 struct Walk {
-    enum class Kind { any, one_by_one, depthwise } kind;  // depthwise: of 3 x 3, with steps of 1, each channel a group of its own
+    // depthwise: of 3 x 3, each channel a group of its own, with steps of 1 (in a walk over gradients too), or of 2 (depthwise_2),
+    // whose gradient spreads what it walks over
+    enum class Kind { any, one_by_one, depthwise, depthwise_2, spread_2 } kind;
     int in_height, in_width;
     int out_height, out_width;
     int kernel;               // its side
     int tap_step, in_step;    // between the kernel rows (columns) that meet input rows, and between those input rows
     int in_group, out_group;  // channels of a group: an output channel sees the input channels of its own
-    int border;               // zero columns on either side, for a kernel of 3 and steps of 1; else 0: `runs` tell
-    const RowTaps* rows;      // one for each output row
+    int border;           // zero columns on either side, for a kernel of 3 and steps of 1, and of depthwise_2 and spread_2; else 0
+    const RowTaps* rows;  // one for each output row
     const ColumnRun* runs;
     int run_count;
     const int* blocks;  // how the output channels are split into register blocks, each inside a group
@@ -63,7 +65,9 @@ struct Span {
 // instead.
 struct Convolution {
     const Walk* walk;
-    const float *in, *weights, *bias;  // weights packed [block][in channel of the group][row][column][channel of block]
+    const float* in;
+    ptrdiff_t in_plane;           // how far apart its channels are
+    const float *weights, *bias;  // packed [block][in channel of the group][row][column][channel of block]
     float* out;
     int from, to;
     float *sum, *square;

@@ -77,8 +77,8 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         // Draws have 16 bits. The share is made one that they can meet exactly, so that the scale fits it.
         s.layer.dropout = std::min(std::round(s.layer.dropout * 65536), 65535.0f) / 65536;
         const Layer& l = s.layer;
-        // A block's output, gradient and activation rows stay in the nearest cache (48 kB here, 32 kB elsewhere).
-        s.rows_at_once = std::clamp(1024 / (l.out_width * kernels.lanes), 1, l.out_height);
+        // Of a channel some 128 registers at a time: a few channels' output, gradient and activation are in the nearest cache.
+        s.rows_at_once = std::clamp(128 / l.out_width, 1, l.out_height);
         if (l.operation == Operation::group_norm) s.rows_at_once = l.out_height;  // its sums are over all rows
         if (l.joins()) stages_[l.source].last_join = (int)i;
         if (l.operation == Operation::convolution) plan(s);
@@ -128,9 +128,11 @@ void Network::plan(Stage& s) const {
     const int common = std::gcd(w.stride, w.dilation);
     const bool bordered = w.kernel == 3 && w.stride == 1 && w.dilation == 1 && w.padding <= 2;
     const bool one_by_one = w.kernel == 1 && w.stride == 1 && !w.padding;
-    s.by_channel = bordered && l.in_group() == 1 && l.out_group() == 1;
-    const Walk::Kind kind = one_by_one ? Walk::Kind::one_by_one : s.by_channel ? Walk::Kind::depthwise : Walk::Kind::any;
-    s.walk = {.kind = kind,
+    s.by_channel = w.kernel == 3 && w.stride <= 2 && w.dilation == 1 && w.padding <= 2 && l.in_group() == 1 && l.out_group() == 1;
+    using Kind = Walk::Kind;
+    const bool by_two = s.by_channel && w.stride == 2;
+    const Kind kind = one_by_one ? Kind::one_by_one : s.by_channel ? Kind::depthwise : Kind::any;
+    s.walk = {.kind = by_two ? Kind::depthwise_2 : kind,
               .in_height = l.in_height,
               .in_width = l.in_width,
               .out_height = l.out_height,
@@ -140,13 +142,13 @@ void Network::plan(Stage& s) const {
               .in_step = w.dilation,
               .in_group = l.in_group(),
               .out_group = l.out_group(),
-              .border = bordered ? w.padding : 0,
+              .border = bordered || by_two ? w.padding : 0,
               .rows = s.rows.data(),
               .runs = s.runs.data(),
               .run_count = (int)s.runs.size(),
               .blocks = s.blocks.data(),
               .block_count = (int)s.blocks.size()};
-    s.gradient_walk = {.kind = kind,
+    s.gradient_walk = {.kind = by_two ? Kind::spread_2 : kind,
                        .in_height = l.out_height,
                        .in_width = l.out_width,
                        .out_height = l.in_height,
@@ -156,7 +158,9 @@ void Network::plan(Stage& s) const {
                        .in_step = w.dilation / common,
                        .in_group = l.out_group(),
                        .out_group = l.in_group(),
-                       .border = bordered ? 2 - w.padding : 0,
+                       .border = by_two     ? w.padding
+                                 : bordered ? 2 - w.padding
+                                            : 0,
                        .rows = s.gradient_rows.data(),
                        .runs = s.gradient_runs.data(),
                        .run_count = (int)s.gradient_runs.size(),

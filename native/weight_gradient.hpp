@@ -1,6 +1,7 @@
 // The gradient of a convolution with respect to its weights.
 #pragma once
 #include "kernels.hpp"
+#include "pointwise.hpp"
 #include "vector.hpp"
 
 namespace {
@@ -91,8 +92,9 @@ AccumulateFunction accumulate_function(int channels) {
     return table[channels];
 }
 
-// 1 x 1: channels x inputs weights in registers over all pixels of the rows, which are one long row.
-template <int channels, int inputs>
+// 1 x 1: channels x inputs weights in registers over all pixels of the rows, which are one long row. The first to read the
+// inputs asks for those of the next rows.
+template <int channels, int inputs, bool ask>
 void accumulate_products(const WeightGradient& w, const V* gradient, const V* activation, V* out) {
     const ptrdiff_t plane = w.gradient_plane, in_plane = (ptrdiff_t)w.in_height * w.in_width;
     V sum[channels][inputs];
@@ -100,11 +102,14 @@ void accumulate_products(const WeightGradient& w, const V* gradient, const V* ac
     for (int c = 0; c < channels; ++c)
 #pragma GCC unroll 4
         for (int i = 0; i < inputs; ++i) sum[c][i] = out[i * channels + c];
-    const ptrdiff_t end = (ptrdiff_t)w.to * w.out_width;
+    const ptrdiff_t end = (ptrdiff_t)w.to * w.out_width, later = (ptrdiff_t)(w.to - w.from) * w.out_width;
     for (ptrdiff_t x = (ptrdiff_t)w.from * w.out_width; x < end; ++x) {
         V input[inputs];
 #pragma GCC unroll 4
-        for (int i = 0; i < inputs; ++i) input[i] = activation[i * in_plane + x];
+        for (int i = 0; i < inputs; ++i) {
+            input[i] = activation[i * in_plane + x];
+            if (ask) fetch(activation + i * in_plane + x + later);
+        }
 #pragma GCC unroll 8
         for (int c = 0; c < channels; ++c) {
             const V g = gradient[c * plane + x];
@@ -120,40 +125,49 @@ void accumulate_products(const WeightGradient& w, const V* gradient, const V* ac
 
 typedef void (*ProductsFunction)(const WeightGradient&, const V*, const V*, V*);
 
-template <int inputs>
+template <int inputs, bool ask>
 ProductsFunction products_function(int channels) {
     static constexpr ProductsFunction table[] = {
         nullptr,
-        accumulate_products<1, inputs>,
-        accumulate_products<2, inputs>,
-        accumulate_products<3, inputs>,
-        accumulate_products<4, inputs>,
+        accumulate_products<1, inputs, ask>,
+        accumulate_products<2, inputs, ask>,
+        accumulate_products<3, inputs, ask>,
+        accumulate_products<4, inputs, ask>,
 #if REGISTERS == 32
-        accumulate_products<5, inputs>,
-        accumulate_products<6, inputs>,
-        accumulate_products<7, inputs>,
-        accumulate_products<8, inputs>,
+        accumulate_products<5, inputs, ask>,
+        accumulate_products<6, inputs, ask>,
+        accumulate_products<7, inputs, ask>,
+        accumulate_products<8, inputs, ask>,
 #endif
     };
     return table[channels];
 }
 
-void weight_gradient_one_by_one(const WeightGradient& w) {
+template <bool ask>
+INLINE void accumulate_block(const WeightGradient& w, int channels, const V* gradient, const V* activation, V* out) {
     const ptrdiff_t in_plane = (ptrdiff_t)w.in_height * w.in_width;
-    const int parts = (w.in_group + 2) / 3;  // of a group's input channels, of nearly equal size
+    const int parts = (w.in_group + 2) / 3;  // of the input channels, of nearly equal size
+    for (int part = 0; part < parts; ++part) {
+        const int inputs = w.in_group / parts + (part < w.in_group % parts);
+        (inputs == 3   ? products_function<3, ask>(channels)
+         : inputs == 2 ? products_function<2, ask>(channels)
+                       : products_function<1, ask>(channels))(w, gradient, activation, out);
+        activation += inputs * in_plane;
+        out += inputs * channels;
+    }
+}
+
+void weight_gradient_one_by_one(const WeightGradient& w) {
+    const ptrdiff_t group = (ptrdiff_t)w.in_group * w.in_height * w.in_width;
     V* out = (V*)w.out;
     for (int k = 0, first = 0; k < w.block_count; first += w.blocks[k++]) {
-        const int channels = w.blocks[k];
         const V* gradient = (const V*)w.gradient + first * w.gradient_plane;
-        const V* activation = (const V*)w.activation + first / w.out_group * w.in_group * in_plane;
-        for (int part = 0; part < parts; ++part) {
-            const int inputs = w.in_group / parts + (part < w.in_group % parts);
-            (inputs == 3   ? products_function<3>(channels)
-             : inputs == 2 ? products_function<2>(channels)
-                           : products_function<1>(channels))(w, gradient, activation, out);
-            activation += inputs * in_plane;
-            out += inputs * channels;
-        }
+        const V* activation = (const V*)w.activation + first / w.out_group * group;
+        if (first % w.out_group)
+            accumulate_block<false>(w, w.blocks[k], gradient, activation, out);
+        else
+            accumulate_block<true>(w, w.blocks[k], gradient, activation, out);
+        out += w.in_group * w.blocks[k];
     }
 }
 

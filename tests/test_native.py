@@ -88,18 +88,22 @@ def whole_numbers(module: nn.Module, seed: int) -> nn.Module:
     return module
 
 
+def exact(network: Network, seed: int, x: Tensor, cotangent: Tensor) -> bool:
+    """Whether a network of whole numbers stays exact in single precision, in any order of its sums."""
+    bound = whole_numbers(twin(network, 0, torch.float64), seed)
+    for parameter in bound.parameters():
+        parameter.data.abs_()
+    most = outcome(bound, x.double().abs(), cotangent.abs())
+    return all(bool(tensor.abs().max() < 2**24) for tensor in (most.logits, *most.gradients.values()))
+
+
 @settings(max_examples=100)
 @given(st.data(), networks(norms=False), st.integers(0, 9))
 def test_sums_of_whole_numbers_are_exact_and_ties_are_broken_as_in_torch(data: st.DataObject, network: Network, seed: int) -> None:
     images = data.draw(batches(network))
     x = torch.randint(-2, 3, (images, *network.input), generator=stream(seed, "x")).float()
     cotangent = torch.randint(-2, 3, (images, network.classes), generator=stream(seed, "cotangent")).float()
-    bound = whole_numbers(twin(network, 0, torch.float64), seed)
-    for parameter in bound.parameters():
-        parameter.data.abs_()
-    most = outcome(bound, x.double().abs(), cotangent.abs())
-    assume(all(tensor.abs().max() < 2**24 for tensor in (most.logits, *most.gradients.values())))  # exact in any order
-
+    assume(exact(network, seed, x, cotangent))
     expected = outcome(whole_numbers(twin(network, 0, torch.float64), seed), x.double(), cotangent)
     found = outcome(whole_numbers(build(network), seed), x, cotangent)
     assert torch.equal(found.logits.double(), expected.logits)
