@@ -14,6 +14,7 @@
 
 #include "dispatch.hpp"
 #include "network.hpp"
+#include "step.hpp"
 #include "threads.hpp"
 
 namespace nb = nanobind;
@@ -111,15 +112,32 @@ double peak(const std::string& isa, int count) {
 class Engine {
    public:
     Engine(std::vector<Layer> layers, const std::string& isa, Threads& threads)
-        : kernels_(choose(isa)), network_(std::move(layers), kernels_, threads) {}
+        : kernels_(choose(isa)), threads_(threads), network_(std::move(layers), kernels_, threads) {}
 
     const Kernels& kernels() const { return kernels_; }
+    Threads& threads() { return threads_; }
     Network& network() { return network_; }
 
    private:
     const Kernels& kernels_;
+    Threads& threads_;
     Network network_;
 };
+
+// (values, where its gradient stands, size, first, second, count): see Parameter.
+using ParameterAddresses = std::vector<std::tuple<Address, size_t, size_t, Address, Address, Address>>;
+// (values, source, size): see Average.
+using AverageAddresses = std::vector<std::tuple<Address, Address, size_t>>;
+
+Stepper stepper(Engine& engine, const Rule& rule, const Addresses& tensors, const ParameterAddresses& parameters,
+                const AverageAddresses& averages) {
+    std::vector<Parameter> trained;
+    for (const auto& [values, gradient, size, first, second, count] : parameters)
+        trained.push_back({(float*)values, gradient, size, (float*)first, (float*)second, (float*)count});
+    std::vector<Average> averaged;
+    for (const auto& [values, source, size] : averages) averaged.push_back({(float*)values, (const float*)source, size});
+    return {engine.network(), engine.threads(), rule, tensors_at(tensors), std::move(trained), std::move(averaged)};
+}
 
 }  // namespace
 
@@ -167,4 +185,23 @@ NB_MODULE(_native, m) {
                 e.network().infer((const float*)x, images, tensors_at(tensors), (float*)logits);
             },
             nb::call_guard<nb::gil_scoped_release>());
+    nb::class_<Rule>(m, "Rule")
+        .def(nb::init<>())
+        .def_rw("adam", &Rule::adam)
+        .def_rw("momentum", &Rule::momentum)
+        .def_rw("nesterov", &Rule::nesterov)
+        .def_rw("beta1", &Rule::beta1)
+        .def_rw("beta2", &Rule::beta2)
+        .def_rw("epsilon", &Rule::epsilon)
+        .def_rw("weight_decay", &Rule::weight_decay)
+        .def_rw("label_smoothing", &Rule::label_smoothing);
+    nb::class_<Stepper>(m, "Stepper")
+        .def(
+            "step",
+            [](Stepper& s, Address x, Address labels, int images, uint64_t key, double rate, double weight, Address figures) {
+                *(Figures*)figures = s.step((const float*)x, (const int64_t*)labels, images, key, rate, weight);
+            },
+            nb::call_guard<nb::gil_scoped_release>());
+    m.def("stepper", &stepper, nb::arg("engine"), nb::arg("rule"), nb::arg("tensors"), nb::arg("parameters"), nb::arg("averages"),
+          nb::keep_alive<0, 1>());
 }

@@ -62,6 +62,12 @@ size_t Network::Stage::parameter_count() const {
     return trained_weights() + (size_t)layer.out_channels * (layer.bias + 2 * layer.norm);
 }
 
+size_t Network::parameter_count() const {
+    size_t count = 0;
+    for (const Stage& stage : stages_) count += stage.parameter_count();
+    return count;
+}
+
 Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& threads) : kernels_(kernels), threads_(threads) {
     // The gradient of the logits enters as that of the last layer's output: one that does something to its output is
     // followed by an average over one pixel, which does nothing.

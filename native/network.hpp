@@ -90,6 +90,9 @@ class Network {
     // follow at the end (see the constructor).
     std::vector<std::pair<double, double>> take_seconds();
 
+    size_t parameter_count() const;  // trained ones
+    int classes() const { return (int)stages_.back().out_size(); }
+
    private:
     // A layer's tensors made ready: weights packed for the kernels, norm and dropout as one scale and shift.
     struct Ready {

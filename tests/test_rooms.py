@@ -12,7 +12,7 @@ import stepladder
 
 ROOMS = (
     *("__main__", "cli", "lab", "export", "report", "page", "analysis", "live", "climb", "evidence"),
-    *("sweep", "workers", "train", "state", "job", "data", "records", "ladders", "", "steps"),
+    *("sweep", "workers", "train", "stepping", "state", "job", "data", "records", "ladders", "", "steps"),
     *("networks", "tracing", "inference", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
@@ -34,7 +34,19 @@ HOMES = {
     "onnx": {"export.onnx_file", "export.onnx_module"},
     "onnxruntime": {"export.onnx_file"},
     "torch": {
-        *("augment", "engine", "engine.native", "engine.plain", "export.torch_file", "lab.run", "state", "streams", "train"),
+        *(
+            "augment",
+            "engine",
+            "engine.native",
+            "engine.plain",
+            "engine.slots",
+            "export.torch_file",
+            "lab.run",
+            "state",
+            "stepping",
+            "streams",
+            "train",
+        ),
         *(
             "cli.modules",
             "export.onnx_module",

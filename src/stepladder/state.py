@@ -58,20 +58,37 @@ def _leave_compiler_out() -> None:
             setattr(method, "__dynamo_disable", method)
 
 
+def kept(optimizer: torch.optim.Optimizer) -> dict[Tensor, tuple[Tensor, ...]]:
+    """What an optimizer keeps of each of its parameters, zeros where it has not begun: the momentum, or first and second moments
+    and the count of steps."""
+    (group,) = optimizer.param_groups
+    for parameter in group["params"]:
+        for name in _kept(optimizer):
+            fresh = torch.zeros(()) if name == "step" else torch.zeros_like(parameter)
+            optimizer.state[parameter].setdefault(name, fresh)
+    return {it: tuple(optimizer.state[it][name] for name in _kept(optimizer)) for it in group["params"]}
+
+
+def _kept(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    if isinstance(optimizer, torch.optim.AdamW):
+        return ("exp_avg", "exp_avg_sq", "step")
+    return ("momentum_buffer",) if optimizer.param_groups[0]["momentum"] else ()
+
+
 def step(optimizer: torch.optim.Optimizer) -> None:
     """`optimizer.step()`, without the hooks around it: these import torch's compiler, as those above do."""
     with torch.no_grad():
         unwrap(type(optimizer).step)(optimizer)
 
 
-def averaged(state: State) -> tuple[list[Tensor], list[Tensor]]:
-    """The tensors of the average, weights and the statistics of batch norm, and in the same order those it is taken of."""
+def averaged(state: State) -> list[tuple[Tensor, Tensor]]:
+    """Each tensor of the average, of weights and of the statistics of batch norm, and the one it is taken of."""
     if state.average is None:
-        return [], []
+        return []
     averages, sources = (
         [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()] for model in (state.average, state.model)
     )
-    return averages, sources
+    return list(zip(averages, sources, strict=True))
 
 
 def arrays(state: State) -> dict[str, Array]:
@@ -112,12 +129,10 @@ def _kinds(state: State) -> dict[str, Kind]:
     """Shape and type of each array that `arrays` gives after an epoch."""
     tensors = _of_models(state)
     (group,) = state.optimizer.param_groups
-    if isinstance(state.optimizer, torch.optim.AdamW):
-        kept: tuple[str, ...] = ("step", "exp_avg", "exp_avg_sq")
-    else:
-        kept = ("momentum_buffer",) if group["momentum"] else ()
     for number, parameter in enumerate(group["params"]):
-        tensors |= {f"optimizer.{number}.{name}": torch.zeros(()) if name == "step" else parameter for name in kept}
+        tensors |= {
+            f"optimizer.{number}.{name}": torch.zeros(()) if name == "step" else parameter for name in _kept(state.optimizer)
+        }
     return {name: (tuple(tensor.shape), tensor.detach().cpu().numpy().dtype) for name, tensor in tensors.items()}
 
 

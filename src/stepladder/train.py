@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import data, networks, records, state
+from stepladder import data, networks, records, state, stepping
 from stepladder.augment import draw_boxes, draw_maps, erase
 from stepladder.data import DataError
 from stepladder.engine import MOST_THREADS, native, plain
@@ -183,7 +183,6 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
     """
     n = len(images.train)
     batches = -(-n // recipe.batch_size)
-    averages, sources = state.averaged(run)
     for epoch in range(done, recipe.epochs):
         began = told = time.perf_counter()
         order = torch.randperm(n, generator=stream(streams.seed, "order", epoch)).to(images.train.device)
@@ -191,24 +190,14 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
         streams.dropout.manual_seed(stream_seed(streams.seed, "dropout", epoch))
 
         run.model.train()
-        losses, answers = [], []
+        update, figures = stepping.updater(run, recipe), []
         for batch, chosen in enumerate(order.split(recipe.batch_size), start=epoch * batches):
-            rate = run.optimizer.param_groups[0]["lr"] = recipe.rate(batch, batches)
-            labels = images.train_labels[chosen]
-            logits = run.model(images.batch(images.train, chosen, draws))
-            loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            run.optimizer.zero_grad()
-            loss.backward()
-            state.step(run.optimizer)
-            if recipe.averaging:
-                torch._foreach_lerp_(averages, sources, recipe.averaging.weight(batch))
-            losses.append(loss.detach() * len(chosen))
-            answers.append(logits.detach().argmax(1))
+            rate, weight = recipe.rate(batch, batches), recipe.averaging.weight(batch) if recipe.averaging else 0
+            figures.append(update(images.batch(images.train, chosen, draws), images.train_labels[chosen], rate, weight))
             if folder and (now := time.perf_counter()) - told >= NOTE_SECONDS:
                 records.note(folder, epoch + 1, (batch + 1) / batches - epoch)
                 told = now
-        train_loss = torch.stack(losses).double().sum().item() / n
-        train_correct = int((torch.cat(answers) == images.train_labels[order]).sum())
+        train_loss, train_correct = torch.stack(figures).double().sum(0).tolist()
 
         logits = infer(run.result, images.test, images)
         test_loss = functional.cross_entropy(logits, images.test_labels).item()
@@ -218,7 +207,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
         yield Epoch(
             epoch=epoch + 1,
             learning_rate=rate,
-            train_loss=train_loss,
+            train_loss=train_loss / n,
             train_accuracy=train_correct / n,
             test_loss=test_loss,
             test_accuracy=test_correct / len(images.test),

@@ -24,6 +24,26 @@ class Engine:
     def take_seconds(self) -> list[tuple[float, float]]: ...
     def infer(self, x: int, images: int, tensors: Sequence[tuple[int, ...]], logits: int) -> None: ...
 
+class Rule:
+    adam: bool
+    momentum: float
+    nesterov: bool
+    beta1: float
+    beta2: float
+    epsilon: float
+    weight_decay: float
+    label_smoothing: float
+
+class Stepper:
+    def step(self, x: int, labels: int, images: int, key: int, rate: float, weight: float, figures: int) -> None: ...
+
+def stepper(
+    engine: Engine,
+    rule: Rule,
+    tensors: Sequence[tuple[int, ...]],
+    parameters: Sequence[tuple[int, int, int, int, int, int]],
+    averages: Sequence[tuple[int, int, int]],
+) -> Stepper: ...
 def layer(
     operation: str,
     input: Sequence[int],

@@ -7,18 +7,17 @@ for any number of threads.
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from itertools import accumulate
-from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stepladder.engine import plain
 from stepladder.engine.kernels import Kernel, lower
-from stepladder.spec import Network, UserError
+from stepladder.engine.slots import Slot, address, check, places, slots_of, tensor_at
+from stepladder.spec import AdamW, Network, Recipe, UserError
 
 
 class EngineError(UserError):
@@ -81,7 +80,7 @@ def lend(module: nn.Module, network: Network, names: Sequence[str], dropout: flo
     """Make the forward of a module that of a network which computes the same, here, on the module's own tensors: `names` are
     those of the tensors in the state dict of the network's plain module, in its order."""
     state = plain.build(network, dropout, generator).state_dict()
-    slots = _slots(module, lower(network, dropout), dict(zip(state, names, strict=True)))
+    slots = slots_of(module, lower(network, dropout), dict(zip(state, names, strict=True)))
     vars(module)["forward"] = partial(_Run(network, dropout, generator, slots), module)
 
 
@@ -91,10 +90,10 @@ def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[fl
     Returns (chosen, channels, height, width), float32, resampled once, with each channel's mean and deviation removed. Raises
     IndexError for an index that no image has.
     """
-    _check("images", images, torch.uint8, (None, len(mean), None, None))
-    _check("chosen", chosen, torch.int64, (None,))
+    check("images", images, torch.uint8, (None, len(mean), None, None))
+    check("chosen", chosen, torch.int64, (None,))
     if maps is not None:
-        _check("maps", maps, torch.float32, (len(chosen), 2, 3))
+        check("maps", maps, torch.float32, (len(chosen), 2, 3))
     _, channels, height, width = images.shape
     out = images.new_empty(len(chosen), channels, height, width, dtype=torch.float32)
     extension().batch(
@@ -104,12 +103,73 @@ def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[fl
     return out
 
 
+Update = Callable[[Tensor, Tensor, float, float], Tensor]
+"""Trains a model on a batch (n, channels, height, width) with labels (n,), at a learning rate, its new weights counting so much in
+the average; returns (2,): the loss, summed over the images, and how many were answered right."""
+
+
+def runs(model: nn.Module, averages: Sequence[tuple[Tensor, Tensor]]) -> bool:
+    """Whether a model's forward runs here, and its averages are of numbers that compiled code takes."""
+    return _run_of(model) is not None and all(
+        tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous() for pair in averages for tensor in pair
+    )
+
+
+def updater(
+    model: nn.Module, recipe: Recipe, kept: dict[Tensor, tuple[Tensor, ...]], averages: Sequence[tuple[Tensor, Tensor]]
+) -> Update:
+    """One call of compiled code for all of a step of a model that `runs` here.
+
+    `kept` is what the optimizer keeps of each parameter (`state.kept`), `averages` each tensor of the average with its source.
+    All these tensors are written where they are now.
+    """
+    run = _run_of(model)
+    assert run is not None
+    parameters = []
+    for slot, (_, _, offset) in zip(run.trained, run.places, strict=True):
+        parameter = tensor_at(model, slot)
+        addresses = [tensor.data_ptr() for tensor in kept[parameter]]
+        parameters.append((parameter.data_ptr(), offset, parameter.numel(), *addresses, *[0] * (3 - len(addresses))))
+    averaged = [(average.data_ptr(), source.data_ptr(), average.numel()) for average, source in averages]
+    step = extension().stepper(run.engine, _rule(recipe), run.addresses(model), parameters, averaged).step
+    held = (kept, averages)
+
+    def update(x: Tensor, labels: Tensor, rate: float, weight: float) -> Tensor:
+        assert held  # the tensors live as long as their addresses are written to
+        run.check_batch(x)
+        check("labels", labels, torch.int64, (len(x),))
+        figures = x.new_empty(2, dtype=torch.float64)
+        key = run.draw(len(x))
+        run.passes += 2  # what an earlier forward kept is gone
+        step(x.data_ptr(), labels.data_ptr(), len(x), key, rate, weight, figures.data_ptr())
+        return figures
+
+    return update
+
+
+def _run_of(model: nn.Module) -> "_Run | None":
+    run = model.run if isinstance(model, Native) else getattr(vars(model).get("forward"), "func", None)
+    return run if isinstance(run, _Run) else None
+
+
+def _rule(recipe: Recipe) -> Any:
+    """What a recipe asks of every step."""
+    rule = extension().Rule()
+    rule.weight_decay, rule.label_smoothing = recipe.weight_decay, recipe.label_smoothing
+    match recipe.optimizer:
+        case AdamW(beta1, beta2, epsilon):
+            rule.adam, rule.beta1, rule.beta2, rule.epsilon = True, beta1, beta2, epsilon
+        case None:
+            rule.momentum, rule.nesterov = recipe.momentum, recipe.nesterov
+    return rule
+
+
 class Native(nn.Sequential):
     """The plain module of a network, whose forward runs in the native engine."""
 
     def __init__(self, network: Network, dropout: float, generator: torch.Generator) -> None:
         super().__init__(OrderedDict(plain.build(network, dropout, generator).named_children()))
-        self.run = _Run(network, dropout, generator, _slots(self, lower(network, dropout)))
+        self.run = _Run(network, dropout, generator, slots_of(self, lower(network, dropout)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of a float32 batch (n, channels, height, width)."""
@@ -119,13 +179,13 @@ class Native(nn.Sequential):
 class _Run:
     """A network in the native engine, and where a module has its tensors."""
 
-    def __init__(self, network: Network, dropout: float, generator: torch.Generator, slots: "list[list[_Slot | None]]") -> None:
+    def __init__(self, network: Network, dropout: float, generator: torch.Generator, slots: list[list[Slot | None]]) -> None:
         self.network, self.dropout, self.generator = network, dropout, generator
         self.threads = threads()
         self.passes = 0
         self.slots = slots
         self.trained = [slot for layer in slots for slot in layer if slot and slot.trained]
-        self.places = _places(self.trained)
+        self.places = places(self.trained)
         self.engine: Any = self._compiled()
 
     def _compiled(self) -> Any:
@@ -141,27 +201,34 @@ class _Run:
 
     def __call__(self, module: nn.Module, x: Tensor) -> Tensor:
         """Logits (n, classes) of a float32 batch (n, channels, height, width), by the tensors of the module."""
-        _check("the batch", x, torch.float32, (None, *self.network.input))
-        if not len(x):
-            raise ValueError("the batch holds no images, expected at least one")
-        tensors = [tuple(_address(module, slot) for slot in layer) for layer in self.slots]
+        self.check_batch(x)
+        tensors = self.addresses(module)
         if not module.training and not torch.is_grad_enabled():
             logits = x.new_empty(len(x), self.network.classes)
             self.engine.infer(x.data_ptr(), len(x), tensors, logits.data_ptr())
             return logits
-        key = 0
-        if module.training:
-            self._check_statistics(len(x))
-            key = int(torch.randint(2**62, (), generator=self.generator))
+        key = self.draw(len(x)) if module.training else 0
         self.passes += 1
-        parameters = [_tensor(module, slot) for slot in self.trained]
+        parameters = [tensor_at(module, slot) for slot in self.trained]
         found: Tensor = _Pass.apply(self, tensors, key, module.training, x, *parameters)  # type: ignore[no-untyped-call]
         return found
 
-    def _check_statistics(self, images: int) -> None:
-        """Raise ValueError as torch does where a batch's statistics would be those of one value."""
+    def check_batch(self, x: Tensor) -> None:
+        """Raise TypeError or ValueError for what is no float32 batch (n, channels, height, width) as the network takes."""
+        check("the batch", x, torch.float32, (None, *self.network.input))
+        if not len(x):
+            raise ValueError("the batch holds no images, expected at least one")
+
+    def addresses(self, module: nn.Module) -> list[tuple[int, ...]]:
+        """Where each layer's tensors are."""
+        return [tuple(address(module, slot) for slot in layer) for layer in self.slots]
+
+    def draw(self, images: int) -> int:
+        """The key of a training pass's dropout; raises ValueError as torch does where a batch's statistics would be those of one
+        value."""
         if images == 1 and (layer := self.network.point_norm):
             raise ValueError(f"{layer}: expected more than one value a channel when training, got one image of 1 x 1")
+        return int(torch.randint(2**62, (), generator=self.generator))
 
 
 class _Pass(torch.autograd.Function):
@@ -203,87 +270,3 @@ def _compiled(found: list[Kernel]) -> list[Any]:
         layer.parameter, layer.scales = kernel.parameter, kernel.scales
         layers.append(layer)
     return layers
-
-
-class _Slot(NamedTuple):
-    """A parameter or buffer that compiled code reads: the module that holds it, by the names of the parts on the way there, its
-    name there, what it must be, and whether it is trained."""
-
-    path: tuple[str, ...]
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    trained: bool
-
-    def __str__(self) -> str:
-        return ".".join((*self.path, self.name))
-
-
-def _places(slots: list[_Slot]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Where each parameter's gradient stands in that of all, one behind the other: its shape, its strides and its offset."""
-    offsets = accumulate([prod(slot.shape) for slot in slots], initial=0)
-    return [(slot.shape, slot.strides, offset) for slot, offset in zip(slots, offsets, strict=False)]
-
-
-def _slots(module: nn.Module, found: list[Kernel], names: dict[str, str] | None = None) -> list[list[_Slot | None]]:
-    """For each layer of the engine weight, bias, scale, shift, mean, variance and batches; None where it has none. `names` are
-    those in the module of the tensors of the network's plain module; left out, the module is that."""
-    count: dict[str, int] = {}
-
-    def slots(kind: str | None, *tensors: str) -> list[_Slot | None]:
-        if not kind:
-            return [None] * len(tensors)
-        count[kind] = count.get(kind, 0) + 1
-        own = [f"{kind}{count[kind]}.{name}" for name in tensors]
-        return [_slot(module, name if names is None else names.get(name)) for name in own]
-
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    return [
-        [*slots(kernel.weights, "weight", "bias"), *slots("norm" if kernel.norm else None, "weight", "bias", *statistics)]
-        for kernel in found
-    ]
-
-
-def _slot(module: nn.Module, name: str | None) -> _Slot | None:
-    """The slot of a module's tensor of that name; None where it has none."""
-    if name is None:
-        return None
-    *path, last = name.split(".")
-    tensor = getattr(module.get_submodule(".".join(path)), last, None)
-    if tensor is None:
-        return None
-    return _Slot(tuple(path), last, tensor.dtype, tuple(tensor.shape), tensor.stride(), isinstance(tensor, nn.Parameter))
-
-
-def _tensor(module: nn.Module, slot: _Slot) -> Tensor:
-    """The tensor of a slot as it is now: it may have been replaced since the last pass."""
-    owner: nn.Module | None = module
-    for name in slot.path:  # as get_submodule, which splits names and searches attributes: that is a percent of a batch
-        owner = None if owner is None else owner._modules.get(name)
-    held: dict[str, Any] = {} if owner is None else owner._parameters if slot.trained else owner._buffers
-    tensor: Tensor | None = held.get(slot.name)
-    if tensor is None:
-        raise ValueError(f"{slot}: found none, expected a tensor of shape {slot.shape}")
-    return tensor
-
-
-def _address(module: nn.Module, slot: _Slot | None) -> int:
-    """Where the tensor of a slot is; 0 for no slot."""
-    if slot is None:
-        return 0
-    tensor = _tensor(module, slot)
-    if tensor.dtype is not slot.dtype or tensor.shape != slot.shape or not tensor.is_contiguous() or not tensor.is_cpu:
-        _check(str(slot), tensor, slot.dtype, slot.shape)
-    return tensor.data_ptr()
-
-
-def _check(what: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
-    """Raise TypeError or ValueError unless the tensor is what compiled code may read: it takes nothing else, and copies nothing."""
-    if tensor.dtype is not dtype or not tensor.is_cpu:
-        raise TypeError(f"{what}: found {tensor.dtype} on {tensor.device}, expected {dtype} on cpu")
-    if tensor.dim() != len(shape) or any(side not in (None, found) for side, found in zip(shape, tensor.shape, strict=True)):
-        wanted = " x ".join("n" if side is None else str(side) for side in shape)
-        raise ValueError(f"{what}: found shape {tuple(tensor.shape)}, expected {wanted}")
-    if not tensor.is_contiguous():
-        raise ValueError(f"{what}: found strides {tensor.stride()}, expected a contiguous tensor: call .contiguous()")
