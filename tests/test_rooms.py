@@ -11,7 +11,7 @@ import pytest
 import stepladder
 
 ROOMS = (
-    *("__main__", "cli", "lab", "export", "report", "page", "analysis", "live", "climb", "evidence"),
+    *("__main__", "cli", "lab", "trackers", "export", "report", "page", "analysis", "live", "climb", "evidence"),
     *("sweep", "workers", "train", "stepping", "state", "job", "data", "records", "ladders", "", "steps"),
     *("networks", "tracing", "inference", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
@@ -33,6 +33,9 @@ HOMES = {
     "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "train"},
     "onnx": {"export.onnx_file", "export.onnx_module"},
     "onnxruntime": {"export.onnx_file"},
+    "mlflow": {"trackers.mlflow_store"},
+    "sqlalchemy": {"trackers.mlflow_store"},
+    "tensorboardX": {"trackers.tensorboard"},
     "torch": {
         *(
             "augment",

@@ -159,12 +159,22 @@ def report(
     epochs: Epochs = None,
     force: Force = False,
     output: Annotated[Path | None, typer.Option(help="Where to; left out: a folder of the ladder's name beside the runs.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="KIND", help="The runs for another tool instead: csv, tensorboard or mlflow.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Write report.html, report.md, report.json and missed.json from the records there are. Exits with 1 where one contradicts
-    itself and was set aside."""
+    itself and was set aside.
+
+    With --to the runs are written as another tool takes them, to a new folder, by default LADDER-KIND beside the runs: csv (tables
+    of runs and of their epochs), tensorboard (`tensorboard --logdir FOLDER` shows it) or mlflow (a SQLite store)."""
     result = lab.result(ladders.load(ladder), epochs=epochs)
     code = _tell(result)
+    if to is not None:
+        for path in result.write(to, output):
+            print(f"wrote {path}")
+        raise typer.Exit(code)
     page = _report(result, output, force)
     if browser and not webbrowser.open(page.resolve().as_uri()):
         raise UserError(f"no browser was found to open {page}")

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepladder import evidence, records, report
+from stepladder import evidence, records, report, trackers
 from stepladder.climb import story
 from stepladder.evidence import Arm, Effect, Evidence, Missed, Quantised, Target
 from stepladder.job import Setup
@@ -17,6 +17,7 @@ from stepladder.records import Record
 from stepladder.spec import UserError
 from stepladder.steps import Ladder, Step
 from stepladder.sweep import Failure
+from stepladder.trackers import Tracked
 
 if TYPE_CHECKING:
     from stepladder.lab.plot import Plot
@@ -123,7 +124,28 @@ class Result:
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each run, in ladder order and by seed, as `pandas.DataFrame` takes them. Accuracies are fractions after the
         last epoch (None where it diverged), seconds those of all epochs."""
-        return [_row(self.ladder, step, record) for step in self.ladder.steps for record in self.arms[step.id].records]
+        return [run.row for run in self._tracked()]
+
+    def history(self) -> list[dict[str, Any]]:
+        """A dict for each epoch of each run, in ladder order, by seed and epoch, as `pandas.DataFrame` takes them; the figures are
+        those of `stepladder.records.Epoch`."""
+        return [row for run in self._tracked() for row in run.history()]
+
+    def _tracked(self) -> list[Tracked]:
+        pairs = ((step, record) for step in self.ladder.steps for record in self.arms[step.id].records)
+        return [Tracked(_row(self.ladder, step, record), record) for step, record in pairs]
+
+    def write(self, to: str, folder: str | Path | None = None) -> list[Path]:
+        """Write the runs for other tools, to a new folder, by default LADDER-TO beside the runs; returns its files.
+
+        `to` is "csv" (runs.csv and epochs.csv, the tables of `rows` and `history`), "tensorboard" (a folder of events for each run)
+        or "mlflow" (a SQLite store). Raises UserError for another, where there is no run, for a folder that holds something, and
+        where the tool's library, an extra of that name, is missing.
+        """
+        if self.hint:
+            raise UserError(self.hint)
+        name = "-".join([self.ladder.name, *self.setup.reading.judged])
+        return trackers.write(to, self._tracked(), name, self.setup.runs / f"{name}-{to}" if folder is None else Path(folder))
 
     def plot(self) -> "Plot":
         """Learning curves (mean test accuracy of each step) and the effects with their 95 % intervals, as a matplotlib figure."""
