@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <numeric>
@@ -26,16 +25,15 @@ constexpr size_t page = 2 << 20;
 Buffer::Buffer(size_t floats) {
     const size_t bytes = floats * sizeof(float), alignment = bytes >= page ? page : 64;
     const size_t whole = (bytes + alignment - 1) / alignment * alignment;
-    void* memory = std::aligned_alloc(alignment, whole ? whole : alignment);
-    if (!memory) throw std::bad_alloc();
+    void* memory = ::operator new(whole, std::align_val_t(alignment));
 #if defined(__linux__)
     if (alignment == page) madvise(memory, whole, MADV_HUGEPAGE);  // a hint: fewer address translations
 #endif
     std::memset(memory, 0, whole);
-    memory_.reset((float*)memory);
+    memory_ = {(float*)memory, Free{alignment}};
 }
 
-void Buffer::Free::operator()(float* memory) const { std::free(memory); }
+void Buffer::Free::operator()(float* memory) const { ::operator delete(memory, std::align_val_t(alignment)); }
 
 size_t Network::Stage::weight_count() const {
     if (layer.operation != Operation::convolution) return 0;

@@ -67,6 +67,7 @@ class Buffer {
 
    private:
     struct Free {
+        size_t alignment;
         void operator()(float* memory) const;
     };
     std::unique_ptr<float, Free> memory_;
