@@ -9,7 +9,7 @@ LADDER = '''"""The ladder NAME: what each step is for, and what it was tried aga
 
     stepladder show NAME.py            the steps, their parameters and epochs
     stepladder run NAME.py --quick     a first look, in about a minute
-    stepladder run NAME.py --seeds 6   six runs of each step: enough to tell whether a change helps
+    stepladder run NAME.py --seeds 8   eight runs of each step: fewer than seven cannot show that a change helps
 """
 
 from stepladder import Affine, Budget, Conv, GlobalAvgPool, Ladder, MaxPool, Network, Recipe, Step
