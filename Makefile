@@ -1,4 +1,5 @@
 # make run: set up, train the nine steps, write the report.   make test: set up, run the whole test suite on all cores.
+# make docs: the site, into build/site.   make wheel: the sdist, and a wheel made from it, into dist.
 # make fuzz: an hour (FUZZ_SECONDS) of drawn inputs.   make kills: kill the real command line 100 times (KILLS).
 PYTHON ?= python3
 ARGS ?=
@@ -7,7 +8,7 @@ KILLS ?= 100
 BIN := .venv/bin
 NATIVE := CMakeLists.txt $(wildcard native/*)
 
-.PHONY: setup run test fuzz kills lint bench clean
+.PHONY: setup run test docs wheel fuzz kills lint bench clean
 .DELETE_ON_ERROR:
 
 setup: .venv/.ready
@@ -23,6 +24,13 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: setup
+	rm -rf dist
+	. tools/compiler && $(BIN)/pyproject-build
 
 # Rounds of 500 examples of every target, other ones each time, until the time is over or one fails.
 fuzz: setup
@@ -44,4 +52,4 @@ bench: setup
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv build dist
