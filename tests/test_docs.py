@@ -1,4 +1,4 @@
-"""README and docs/: links lead somewhere, commands and options are there, and what is told of the sources is so."""
+"""README and docs/: links lead somewhere, commands are there, docs/first.md goes as told, and so are the sources."""
 
 import re
 import shlex
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from commands import stepladder
 from test_rooms import ROOMS, SOURCE
 
+from stepladder import ladders
 from stepladder.cli import app
 from stepladder.evidence.paired import pairs_needed
 
@@ -89,6 +91,26 @@ def test_the_make_targets_are_in_the_makefile() -> None:
     assert {"run", "test", "docs", "wheel"} <= typed | told
     for target in typed | told:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+# The first ladder
+
+
+def test_the_first_ladder_is_the_one_that_new_writes(tmp_path: Path) -> None:
+    assert stepladder("new", "first", folder=tmp_path).returncode == 0
+    code, *_ = re.findall(r"^```python\n(.*?)^```", PAGES["docs/first.md"], flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "told.py").write_text(code)
+    assert ladders.load(str(tmp_path / "told.py")) == ladders.load(str(tmp_path / "first.py"))
+
+
+def test_the_first_commands_run_one_after_the_other(in_process: None, tmp_path: Path, small_mnist: Path) -> None:
+    typed = list(commands(PAGES["docs/first.md"].split("## 3.")[0]))
+    assert [name for name, *_ in typed] == ["new", "show", "show", "run"]
+    for arguments in typed:
+        images = ["--data", str(small_mnist), "--steps", "plain", "--threads", "1"] if arguments[0] == "run" else []
+        done = stepladder(*arguments, *images, folder=tmp_path)
+        assert done.returncode == 0, (arguments, done.stderr)
+    assert (tmp_path / "runs" / "first-quick" / "report.html").exists()
 
 
 # What is told of the sources
