@@ -1,5 +1,7 @@
 """Depthwise and 1 x 1 convolutions, which have kernels of their own in the native engine, against the plain module."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -22,22 +24,22 @@ def separables(draw: st.DrawFn, norms: bool = True) -> Network:
     layers: list[Layer] = []
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["depthwise", "1 x 1", *["blur"] * (norms and min(height, width) > 1)]))
-        norm = draw(st.sampled_from(["batch", None])) if norms else None
-        activation, bias = draw(st.sampled_from(["relu", None])), draw(st.booleans())
+        normed, relu, bias = norms and draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+        end: dict[str, Any] = {"norm": "batch" if normed else None, "activation": "relu" if relu else None, "bias": bias}
         if kind == "1 x 1":
             groups = draw(st.sampled_from([each for each in (1, 2, 3) if channels % each == 0]))
             channels = groups * draw(st.integers(1, 20 // groups))
-            layers.append(Conv(channels, 1, groups=groups, bias=bias, norm=norm, activation=activation))
+            layers.append(Conv(channels, 1, groups=groups, **end))
             continue
         stride, padding = (2, 1) if kind == "blur" else (draw(st.integers(1, 3)), draw(st.integers(min(height, width) < 3, 2)))
-        depthwise = Conv(channels, 3, stride, padding=padding, groups=channels, bias=bias, norm=norm, activation=activation)
+        depthwise = Conv(channels, 3, stride, padding=padding, groups=channels, **end)
         layers.append(BlurPool() if kind == "blur" else depthwise)
         height, width = ((side + 2 * padding - 3) // stride + 1 for side in (height, width))
     return Network([*layers, Flatten(), Linear(4)], image, classes=4)
 
 
 @pytest.mark.parametrize("isa", native.extension().isas())
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(network=separables(), images=st.integers(2, 37))
 def test_values_gradients_and_statistics_are_those_of_the_twin(isa: str, network: Network, images: int) -> None:
     x, cotangent, seed = example(network, images)
@@ -48,7 +50,7 @@ def test_values_gradients_and_statistics_are_those_of_the_twin(isa: str, network
 
 
 @pytest.mark.parametrize("isa", native.extension().isas())
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(network=separables(norms=False), seed=st.integers(0, 9))
 def test_sums_of_whole_numbers_are_exact(isa: str, network: Network, seed: int) -> None:
     x = torch.randint(-2, 3, (20, *network.input), generator=stream(seed, "x")).float()

@@ -54,7 +54,8 @@ def run(folder: Path, step: str = "plain", seed: int = 0) -> Path:
 
 def test_each_folder_has_a_line_with_what_it_holds(folder: Path) -> None:
     (one, *_), plain = ([row for row in told(folder) if row["step"] == name] for name in ("other", "plain"))
-    assert (one["ladder"], one["runs"], one["under_way"], one["engine"], one["epochs"]) == ("tiny", 1, 0, identity("native", "cpu"), 2)
+    assert (one["ladder"], one["runs"], one["under_way"], one["epochs"]) == ("tiny", 1, 0, 2)
+    assert one["engine"] == identity("native", "cpu")
     assert one["bytes"] == sum(path.stat().st_size for path in (folder / "runs" / one["folder"]).rglob("*") if path.is_file())
     assert 0 <= one["age_seconds"] < 600
     assert sorted((row["epochs"], row["runs"]) for row in plain) == [(1, 1), (2, 2)]
