@@ -58,6 +58,7 @@ INLINE void finish(const Block& b, V (&value)[channels][pixels]) {
                 v *= scale;
                 if (g.activation) v = keep(stands(g.marked, activation[p * b.out_pixel]), v);
                 out[p * b.out_pixel] = v;
+                __builtin_prefetch(out + p * b.out_pixel + b.ahead, 1);
                 sum += v;
                 if (g.x) product += v * (x[p * b.out_pixel] - mean);
             }
