@@ -38,11 +38,11 @@ template <int channels, Epilogue epilogue>
 constexpr RowFunctions functions_for() {
     RunFunction two = nullptr;
     if constexpr (epilogue == Epilogue::gradient) two = convolve_row<channels, epilogue, 2>;
-    return {convolve_run<channels, epilogue, Taps::any>,
-            convolve_run<channels, epilogue, Taps::three>,
-            convolve_run<channels, epilogue, Taps::one>,
-            {nullptr, convolve_row<channels, epilogue, 1>, two},
-            pixels_for(channels)};
+    return {.any = convolve_run<channels, epilogue, Taps::any>,
+            .three = convolve_run<channels, epilogue, Taps::three>,
+            .one = convolve_run<channels, epilogue, Taps::one>,
+            .bordered = {nullptr, convolve_row<channels, epilogue, 1>, two},
+            .wide = pixels_for(channels)};
 }
 
 template <Epilogue epilogue>

@@ -49,16 +49,23 @@ const Join& Network::join_of(const Layer& layer) const {
 
 FunctionWork Network::function_of(const Stage& stage, const Ready& ready, int from, int to) const {
     const Layer& l = stage.layer;
-    return {{l.out_channels, l.out_height, l.out_width, from, to}, l.function, l.parameter, ready.weights.data(), l.scales};
+    return {.rows = {l.out_channels, l.out_height, l.out_width, from, to},
+            .function = l.function,
+            .parameter = l.parameter,
+            .slopes = ready.weights.data(),
+            .slope_count = l.scales};
 }
 
 GroupNorm Network::group_norm_of(const Stage& stage, const Ready& ready) const {
     const Layer& l = stage.layer;
     const float* scale = ready.weights.data();
-    return {l.out_channels,   l.out_height * l.out_width,
-            l.groups,         l.groups == 1 && (size_t)l.scales == stage.out_size(),
-            (float)l.epsilon, scale,
-            scale + l.scales};
+    return {.channels = l.out_channels,
+            .plane = l.out_height * l.out_width,
+            .groups = l.groups,
+            .elementwise = l.groups == 1 && (size_t)l.scales == stage.out_size(),
+            .epsilon = (float)l.epsilon,
+            .scale = scale,
+            .shift = scale + l.scales};
 }
 
 void Network::operate(const Stage& stage, const Ready& ready, const float* in, float* out, const Part& part, Scratch* sums,

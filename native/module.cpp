@@ -29,8 +29,13 @@ using Addresses = std::vector<std::tuple<Address, Address, Address, Address, Add
 std::vector<Tensors> tensors_at(const Addresses& addresses) {
     std::vector<Tensors> tensors;
     for (const auto& [weight, bias, scale, shift, mean, variance, batches] : addresses)
-        tensors.push_back({(const float*)weight, (const float*)bias, (const float*)scale, (const float*)shift, (float*)mean,
-                           (float*)variance, (int64_t*)batches});
+        tensors.push_back({.weight = (const float*)weight,
+                           .bias = (const float*)bias,
+                           .scale = (const float*)scale,
+                           .shift = (const float*)shift,
+                           .mean = (float*)mean,
+                           .variance = (float*)variance,
+                           .batches = (int64_t*)batches});
     return tensors;
 }
 
@@ -54,17 +59,21 @@ const std::map<std::string, Function> functions = {
     {"sigmoid", Function::sigmoid},
 };
 
-Layer layer(const std::string& operation, std::vector<int> in, std::vector<int> out, std::vector<int> window, int groups,
-            std::vector<bool> has, float dropout, int source) {
-    const bool fixed = operation == "fixed_convolution";
+// A layer of an operation (or a function) by name; all else that it may have is set afterwards.
+Layer layer(const std::string& operation, const Shape& in, const Shape& out, const Window& window) {
     const auto named = operations.find(operation);
-    if (named == operations.end() && !functions.count(operation)) throw std::invalid_argument("unknown operation: " + operation);
-    const Operation kind = named == operations.end() ? Operation::function : named->second;
-    const Window slides{window.at(0), window.at(1), window.at(2), window.at(3)};
-    Layer made{kind,   in.at(0),  in.at(1),  in.at(2),  out.at(0), out.at(1), out.at(2), slides,
-               groups, has.at(0), has.at(1), has.at(2), dropout,   fixed,     source};
-    if (kind == Operation::function) made.function = functions.at(operation);
-    return made;
+    const auto function = functions.find(operation);
+    if (named == operations.end() && function == functions.end()) throw std::invalid_argument("unknown operation: " + operation);
+    return {.operation = named == operations.end() ? Operation::function : named->second,
+            .function = function == functions.end() ? Function{} : function->second,
+            .in_channels = in.channels,
+            .in_height = in.height,
+            .in_width = in.width,
+            .out_channels = out.channels,
+            .out_height = out.height,
+            .out_width = out.width,
+            .window = window,
+            .fixed = operation == "fixed_convolution"};
 }
 
 // uint8 images (count, channels, height, width), chosen by int64 indices, through (chosen, 2, 3) maps or none, to float32; one
@@ -144,14 +153,22 @@ Stepper stepper(Engine& engine, const Rule& rule, const Addresses& tensors, cons
 NB_MODULE(_native, m) {
     m.doc() = "The native engine's compiled part. Use stepladder.engine.native.";
     nb::set_leak_warnings(false);  // threads are kept for the life of the process (a cache in native.py)
-    nb::class_<Layer>(m, "Layer")  // what few layers have is set afterwards
+    nb::class_<Shape>(m, "Shape").def(nb::init<int, int, int>(), nb::arg("channels"), nb::arg("height"), nb::arg("width"));
+    nb::class_<Window>(m, "Window")
+        .def(nb::init<int, int, int, int>(), nb::arg("kernel"), nb::arg("stride"), nb::arg("padding"), nb::arg("dilation"));
+    nb::class_<Layer>(m, "Layer")
+        .def_rw("groups", &Layer::groups)
+        .def_rw("bias", &Layer::bias)
+        .def_rw("norm", &Layer::norm)
+        .def_rw("relu", &Layer::relu)
+        .def_rw("dropout", &Layer::dropout)
+        .def_rw("drops_channels", &Layer::drops_channels)
+        .def_rw("source", &Layer::source)
         .def_rw("epsilon", &Layer::epsilon)
         .def_rw("momentum", &Layer::momentum)
-        .def_rw("drops_channels", &Layer::drops_channels)
         .def_rw("parameter", &Layer::parameter)
         .def_rw("scales", &Layer::scales);
-    m.def("layer", &layer, nb::arg("operation"), nb::arg("input"), nb::arg("output"), nb::arg("window"), nb::arg("groups"),
-          nb::arg("has"), nb::arg("dropout"), nb::arg("source") = 0);
+    m.def("layer", &layer, nb::arg("operation"), nb::arg("input"), nb::arg("output"), nb::arg("window"));
     m.def("isas", [] {
         std::vector<std::string> names;
         for (const Kernels* kernels : supported()) names.push_back(kernels->name);

@@ -72,7 +72,14 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
     const Layer& last = layers.back();
     if (last.bias || last.norm || last.relu || last.dropout > 0) {
         const int size = last.out_channels * last.out_height * last.out_width;
-        layers.push_back({Operation::average_pool, size, 1, 1, size, 1, 1, {1, 1, 0, 1}, 1, false, false, false, 0, false, 0});
+        layers.push_back({.operation = Operation::average_pool,
+                          .in_channels = size,
+                          .in_height = 1,
+                          .in_width = 1,
+                          .out_channels = size,
+                          .out_height = 1,
+                          .out_width = 1,
+                          .window = {.kernel = 1, .stride = 1, .padding = 0, .dilation = 1}});
     }
     stages_.resize(layers.size());
     for (size_t i = 0; i < layers.size(); ++i) {

@@ -13,21 +13,26 @@ namespace stepladder {
 
 enum class Operation { convolution, max_pool, average_pool, function, group_norm, add, multiply, scale, concatenate, branch };
 
+// Channels of height x width.
+struct Shape {
+    int channels, height, width;
+};
+
 // One layer and what is done to its output. A linear layer is a 1 x 1 convolution of a 1 x 1 image.
 struct Layer {
     Operation operation;
+    Function function = {};  // of Operation::function
     int in_channels, in_height, in_width, out_channels, out_height, out_width;
-    Window window;  // average_pool of kernel 0: of all there is
-    int groups;     // of channels: a convolution's, those of group_norm
-    bool bias, norm, relu;
-    float dropout;
-    bool fixed;                             // a convolution whose weights are not trained
-    int source;                             // joins (add and those after it): the layer whose input is their second one
-    double epsilon = 1e-5, momentum = 0.1;  // of the norm; of group_norm, epsilon
+    Window window;   // average_pool of kernel 0: of all there is
+    int groups = 1;  // of channels: a convolution's, those of group_norm
+    bool bias = false, norm = false, relu = false;
+    float dropout = 0;
     bool drops_channels = false;            // dropout of whole channels
-    Function function = {};
-    float parameter = 0;  // of the function
-    int scales = 0;       // function, group_norm: how many slopes, or scales, are trained
+    bool fixed = false;                     // a convolution whose weights are not trained
+    int source = 0;                         // joins (add and those after it): the layer whose input is their second one
+    double epsilon = 1e-5, momentum = 0.1;  // of the norm; of group_norm, epsilon
+    float parameter = 0;                    // of the function
+    int scales = 0;                         // function, group_norm: how many slopes, or scales, are trained
 
     int in_group() const { return in_channels / groups; }
     int out_group() const { return out_channels / groups; }

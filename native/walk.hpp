@@ -59,7 +59,8 @@ inline std::vector<ColumnRun> runs_of(const std::vector<RowTaps>& columns, int o
                     continue;
                 }
             }
-            runs.push_back({i, out_step, 1, at.in, in_step, at.tap, at.taps});
+            runs.push_back(
+                {.out = i, .out_step = out_step, .count = 1, .in = at.in, .in_step = in_step, .tap = at.tap, .taps = at.taps});
         }
     return runs;
 }

@@ -2,12 +2,23 @@
 
 from collections.abc import Sequence
 
+class Shape:
+    def __init__(self, channels: int, height: int, width: int) -> None: ...
+
+class Window:
+    def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None: ...
+
 class Layer:
+    groups: int
+    bias: bool
+    norm: bool
+    relu: bool
+    dropout: float
+    drops_channels: bool
+    source: int
     epsilon: float
     momentum: float
-    drops_channels: bool
     parameter: float
-    groups: int
     scales: int
 
 class Threads:
@@ -44,15 +55,7 @@ def stepper(
     parameters: Sequence[tuple[int, int, int, int, int, int]],
     averages: Sequence[tuple[int, int, int]],
 ) -> Stepper: ...
-def layer(
-    operation: str,
-    input: Sequence[int],
-    output: Sequence[int],
-    window: Sequence[int],
-    has: Sequence[bool],
-    dropout: float,
-    source: int = 0,
-) -> Layer: ...
+def layer(operation: str, input: Shape, output: Shape, window: Window) -> Layer: ...
 def batch(
     threads: Threads,
     isa: str,

@@ -258,15 +258,21 @@ class _Pass(torch.autograd.Function):
         return None, None, None, None, x, *(flat.as_strided(*place) for place in run.places)
 
 
+FINISH = (
+    *("groups", "bias", "norm", "relu", "dropout", "drops_channels", "source"),
+    *("epsilon", "momentum", "parameter", "scales"),
+)
+"""Fields of a kernel that the compiled engine's layer has too."""
+
+
 def _compiled(found: list[Kernel]) -> list[Any]:
     """The compiled engine's layers."""
-    make = extension().layer
+    made = extension()
     layers = []
     for kernel in found:
-        has = [kernel.bias, kernel.norm, kernel.relu]
-        sizes = (kernel.input, kernel.output, kernel.window, kernel.groups)
-        layer = make(kernel.operation, *sizes, has, kernel.dropout, kernel.source)
-        layer.epsilon, layer.momentum, layer.drops_channels = kernel.epsilon, kernel.momentum, kernel.drops_channels
-        layer.parameter, layer.scales = kernel.parameter, kernel.scales
+        shapes = made.Shape(*kernel.input), made.Shape(*kernel.output)
+        layer = made.layer(kernel.operation, *shapes, made.Window(*kernel.window))
+        for field in FINISH:
+            setattr(layer, field, getattr(kernel, field))
         layers.append(layer)
     return layers
