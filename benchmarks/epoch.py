@@ -1,13 +1,18 @@
 """Training speed of the native engine against PyTorch eager, as ratios taken in one run.
 
 Both engines do the whole loop of a step (`stepladder.train.fit`: rotation, dropout, loss, optimizer) on the same images, in
-turn, A B A B, and medians are reported. Shares are of the multiply-adds a second that this machine reaches in registers,
-measured in the same run, over forward, gradient and weight gradient of every convolution (none for the first layer's input).
+turn, A B A B, and medians are reported: of processor time where there is one thread, for a machine that is shared, else of time
+that passed. Each engine evaluates in the batches that it is fastest with.
 
-    python benchmarks/epoch.py            A and B of the built-in ladder, 1 and 2 threads
-    python benchmarks/epoch.py --quick    the same on fewer images, within a minute
-    python benchmarks/epoch.py --layers   also where the native engine's time goes
-    python benchmarks/epoch.py --json     as data
+Shares are of what this machine reaches, measured between the rounds: of its multiply-adds in registers, over forward, gradient
+and weight gradient of every convolution (none for the first layer's input), and of the time that a copy in memory takes for what
+must go there and back (`traffic`). They are the engine's, without augmentation, loss, optimizer and averaging.
+
+    python benchmarks/epoch.py                                       A and B of the built-in ladder, 1 and 2 threads
+    python benchmarks/epoch.py --ladder mnist-smallest --steps S2,S4,F1
+    python benchmarks/epoch.py --quick                               on fewer images, within a minute
+    python benchmarks/epoch.py --layers                              also where the native engine's time goes
+    python benchmarks/epoch.py --json                                as data
 """
 
 import argparse
@@ -19,19 +24,22 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
+from math import prod
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from stepladder import data, ladders, state
 from stepladder.anatomy import Row, anatomy
 from stepladder.engine import native, plain
+from stepladder.engine.kernels import lower
 from stepladder.environment import cores, processor
 from stepladder.steps import Step
 from stepladder.train import ENGINES, Images, Streams, fit, infer
 
 EPOCH = 60_000
+BATCHES = (100, 250, 1_000)  # of an evaluation; the last is that of `stepladder.train`
 
 
 @cache
@@ -51,18 +59,60 @@ def model_for(step: Step, engine: str) -> tuple[torch.nn.Module, Streams]:
     return model, Streams(0, dropout)
 
 
-def seconds(step: Step, engine: str, threads: int, count: int) -> tuple[float, float, torch.nn.Module]:
-    """Seconds of training for one epoch of 60,000 and of an evaluation of 10,000, measured over `count` and a sixth of them."""
+def clock(threads: int) -> float:
+    """Seconds of this thread where it does all the work, else of the wall."""
+    return time.thread_time() if threads == 1 else time.perf_counter()
+
+
+class Times(NamedTuple):
+    """Seconds of training for one epoch of 60,000, of the engine in it, and of an evaluation of 10,000."""
+
+    train: float
+    engine: float
+    evaluation: float
+
+
+def seconds(step: Step, engine: str, threads: int, count: int) -> tuple[Times, torch.nn.Module]:
+    """Measured over `count` images and a sixth of them."""
     ENGINES[engine].use_threads(threads)
     source = images(engine, count, count // 6)
     model, streams = model_for(step, engine)
     recipe = replace(step.recipe, epochs=1)
     infer(model, source.test[:100], source)  # threads and buffers are there from now on
-    began = time.perf_counter()
-    infer(model, source.test, source)
-    evaluation = time.perf_counter() - began
-    (epoch,) = fit(state.begin(model, recipe), recipe, source, streams)
-    return (epoch.seconds - evaluation) * EPOCH / count, evaluation * 10_000 / len(source.test), model
+    evaluations = []
+    for batch in BATCHES:
+        began = clock(threads)
+        infer(model, source.test, source, batch)
+        evaluations.append(clock(threads) - began)
+    epochs = fit(state.begin(model, recipe), recipe, source, streams)
+    began, watched = time.perf_counter(), clock(threads)
+    next(epochs)
+    taken = clock(threads) - watched
+    share = taken / (time.perf_counter() - began)  # of the time that passed, which is what the engine counts
+    train = taken - evaluations[-1]
+    within = sum(map(sum, model.run.engine.take_seconds())) * share / threads if engine == "native" else 0.0  # type: ignore
+    return Times(train * EPOCH / count, within * EPOCH / count, min(evaluations) * 10_000 / len(source.test)), model
+
+
+def traffic(step: Step) -> float:
+    """Bytes that an image's training moves between the cores and the memory that holds a batch, at least.
+
+    What a layer with a norm gives is written, read by the next layer, in backward by that and by its own norm, and its gradient is
+    written and read. What one without a norm gives is written and read again in backward: all else is done in the cache.
+    """
+    passes = [(6 if kernel.norm else 2) * prod(kernel.output) for kernel in lower(step.network, step.recipe.dropout)]
+    return 4.0 * (2 * prod(step.network.input) + sum(passes))
+
+
+def copied() -> float:
+    """Bytes a second that one thread's copying of 16 MB reads and writes."""
+    source, target = torch.zeros(2**22), torch.zeros(2**22)
+    times = []
+    for _ in range(9):
+        began = time.thread_time()
+        target.copy_(source)
+        times.append(time.thread_time() - began)
+    return 2 * 4 * source.numel() / statistics.median(times)
 
 
 def training_macs(rows: list[Row], step: Step) -> int:
@@ -72,14 +122,17 @@ def training_macs(rows: list[Row], step: Step) -> int:
 
 def compare(step: Step, threads: int, count: int, rounds: int) -> dict[str, Any]:
     """Both engines in turn on one network; medians."""
-    peak = max(native.extension().peak(native.isa(), threads) for _ in range(3))
-    found: dict[str, list[tuple[float, float]]] = {"native": [], "torch": []}
+    found: dict[str, list[Times]] = {"native": [], "torch": []}
+    peaks, copies = [], []
     for _ in range(rounds):
         for engine, times in found.items():
-            train, evaluation, _ = seconds(step, engine, threads, count)
-            times.append((train, evaluation))
-    train = {engine: statistics.median(time for time, _ in times) for engine, times in found.items()}
-    evaluation = {engine: statistics.median(time for _, time in times) for engine, times in found.items()}
+            times.append(seconds(step, engine, threads, count)[0])
+            began, watched = time.perf_counter(), clock(threads)
+            measured = native.extension().peak(native.isa(), threads)
+            peaks.append(measured * (time.perf_counter() - began) / (clock(threads) - watched))
+            copies.append(threads * copied())
+    own, other = (Times(*map(statistics.median, zip(*times, strict=True))) for times in found.values())
+    peak, copying = statistics.median(peaks), statistics.median(copies)
     gflop = 2e-9 * training_macs(anatomy(step.network), step) * EPOCH
     return {
         "network": step.id,
@@ -87,20 +140,23 @@ def compare(step: Step, threads: int, count: int, rounds: int) -> dict[str, Any]
         "threads": threads,
         "images": count,
         "rounds": rounds,
-        "native_seconds": train["native"],
-        "torch_seconds": train["torch"],
-        "ratio": train["torch"] / train["native"],
+        "native_seconds": own.train,
+        "engine_seconds": own.engine,
+        "torch_seconds": other.train,
+        "ratio": other.train / own.train,
         "peak_gflops": peak,
-        "peak_share": gflop / train["native"] / peak,
-        "native_evaluation_seconds": evaluation["native"],
-        "torch_evaluation_seconds": evaluation["torch"],
-        "evaluation_ratio": evaluation["torch"] / evaluation["native"],
+        "peak_share": gflop / own.train / peak,
+        "engine_peak_share": gflop / own.engine / peak,
+        "memory_share": traffic(step) * EPOCH / copying / own.engine,
+        "native_evaluation_seconds": own.evaluation,
+        "torch_evaluation_seconds": other.evaluation,
+        "evaluation_ratio": other.evaluation / own.evaluation,
     }
 
 
 def layers(step: Step, count: int) -> list[dict[str, Any]]:
     """Where the native engine's time goes, on one thread: milliseconds a batch for each layer, forward and backward."""
-    _, _, model = seconds(step, "native", 1, count)
+    _, model = seconds(step, "native", 1, count)
     batches = -(-count // step.recipe.batch_size)
     rows = [row for row in anatomy(step.network) if row.operation != "flatten"]
     taken = model.run.engine.take_seconds()  # type: ignore[union-attr, operator]
@@ -116,7 +172,7 @@ def layers(step: Step, count: int) -> list[dict[str, Any]]:
 
 
 def _work(step: Step, count: int) -> float:
-    return seconds(step, "native", 1, count)[0]
+    return seconds(step, "native", 1, count)[0].train
 
 
 def processes(step: Step, count: int, rounds: int) -> float:
@@ -173,12 +229,13 @@ def main() -> None:
         print(json.dumps(found, indent=1))
         return
     print(f"{processor()}, {cores()} cores, {native.isa()}, torch {torch.__version__}; {rounds} rounds of {count:,} images each\n")
-    print("| network | threads | native, s an epoch | PyTorch eager | ratio | share of FMA peak | evaluation ratio |")
-    print("|---|---|---|---|---|---|---|")
+    print("| network | threads | native, s an epoch | PyTorch eager | ratio | engine | of FMA peak | of memory bound | tests |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in found:
-        network, share = f"{row['network']} ({row['parameters']:,})", f"{row['peak_share']:.0%} of {row['peak_gflops']:.0f} GFLOP/s"
-        times = f"{row['native_seconds']:.2f} | {row['torch_seconds']:.1f} | {row['ratio']:.1f}x"
-        print(f"| {network} | {row['threads']} | {times} | {share} | {row['evaluation_ratio']:.1f}x |")
+        times = f"{row['native_seconds']:.2f} | {row['torch_seconds']:.1f} | {row['ratio']:.1f}x | {row['engine_seconds']:.2f}"
+        shares = f"{row['engine_peak_share']:.0%} of {row['peak_gflops']:.0f} GFLOP/s | {row['memory_share']:.0%}"
+        name = f"{row['network']} ({row['parameters']:,}) | {row['threads']}"
+        print(f"| {name} | {times} | {shares} | {row['evaluation_ratio']:.1f}x |")
     if not chosen.quick:
         print(f"\nTwo processes of one thread against one: {processes(steps[0], count, rounds):.2f}x the work")
         if sys.platform == "linux":
