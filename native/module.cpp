@@ -142,9 +142,15 @@ Stepper stepper(Engine& engine, const Rule& rule, const Addresses& tensors, cons
                 const AverageAddresses& averages) {
     std::vector<Parameter> trained;
     for (const auto& [values, gradient, size, first, second, count] : parameters)
-        trained.push_back({(float*)values, gradient, size, (float*)first, (float*)second, (float*)count});
+        trained.push_back({.values = (float*)values,
+                           .gradient = gradient,
+                           .size = size,
+                           .first = (float*)first,
+                           .second = (float*)second,
+                           .count = (float*)count});
     std::vector<Average> averaged;
-    for (const auto& [values, source, size] : averages) averaged.push_back({(float*)values, (const float*)source, size});
+    for (const auto& [values, source, size] : averages)
+        averaged.push_back({.values = (float*)values, .source = (const float*)source, .size = size});
     return {engine.network(), engine.threads(), rule, tensors_at(tensors), std::move(trained), std::move(averaged)};
 }
 
