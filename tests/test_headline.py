@@ -125,4 +125,4 @@ def test_a_step_that_could_be_taken_for_a_number_is_called_one() -> None:
     first = Step("First", MIDDLE, id="0")
     ladder = Ladder("words", BUDGET, [first, first.then("Dropout", dropout=0.1, id="1")])
     arms = {"0": arm(first, calm(HIGH)), "1": arm(ladder.steps[1], calm(LOW))}
-    assert headline(ladder, gather(ladder, arms, LABELS)).startswith("step 0 reaches the target of 99.40 % with 9,060 parameters;")
+    assert headline(ladder, gather(ladder, arms, LABELS)).startswith("Step 0 reaches the target of 99.40 % with 9,060 parameters;")

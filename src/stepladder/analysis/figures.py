@@ -50,6 +50,11 @@ def called(id: str) -> str:
     return f"step {id}" if id[:1].isdigit() else id
 
 
+def sentence(text: str) -> str:
+    """A text that may begin a sentence: ids are left as they are, but for 'Step 0'."""
+    return f"Step {text.removeprefix('step ')}" if text.startswith("step ") else text
+
+
 def listed(names: Sequence[str]) -> str:
     """'A3', 'A3 and A4', 'A1, A2 and A3'."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -17,9 +17,10 @@ from stepladder.analysis.figures import (
     point_range,
     points,
     rounded,
+    sentence,
     size,
     times,
-)  # fmt: skip
+)
 from stepladder.evidence import ALPHA, MARGIN, Cut, Effect, Estimate, Evidence, Exchanged, Late, McNemar, Share, Target
 from stepladder.evidence.paired import smallest_p
 from stepladder.spec import Budget, Recipe
@@ -42,7 +43,7 @@ def all_of(step: Step, budget: Budget, evidence: Evidence, before: Evidence | No
     if evidence.cut:
         yield cut(evidence.cut)
     if step.parent:
-        yield against(step.parent.id, effect)
+        yield against(step.parent.id, effect) if effect else unmeasured(step.parent.id, before)
     alike = effect and (effect.mcnemar or effect.verdict == "dead")  # and told by `against`
     if before and evidence.exchanged and not alike:
         yield exchanged(evidence.exchanged, len(evidence.seeds), len(before.seeds), parent)
@@ -108,11 +109,15 @@ def cut(found: Cut) -> str:
     )
 
 
-def against(parent: str, found: Effect | None) -> str:
+def unmeasured(parent: str, before: Evidence | None) -> str:
+    """Why there is no effect of the change against the parent of this id."""
+    why = f"It shares no finished seed with {called(parent)}" if before else f"{called(parent)} has no finished run"
+    return f"{sentence(why)}, so what the change did is not measured."
+
+
+def against(parent: str, found: Effect) -> str:
     """The effect of the change against the parent of this id, and how sure it is."""
     parent = called(parent)
-    if not found:
-        return f"It shares no finished seed with {parent}, so what the change did is not measured."
     if found.verdict == "dead":
         of_all = "the one shared seed" if found.n == 1 else f"all {found.n} shared seeds"
         return f"The change is dead, it did nothing: for {of_all} the final weights are bit for bit those of {parent}."

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from stepladder.analysis.figures import apart, called, counted, listed, percent
+from stepladder.analysis.figures import apart, called, counted, listed, percent, sentence
 from stepladder.evidence import Effect, Evidence
 from stepladder.spec import Budget
 from stepladder.steps import Ladder, Step
@@ -18,7 +18,7 @@ def headline(ladder: Ladder, gathered: Mapping[str, Evidence], *, quick: bool = 
     """Whether a step reaches the target, whether changes are shown to help, and what it takes to tell where that is open; of a
     `quick` look that it decides nothing."""
     steps = [(step, gathered[step.id]) for step in ladder.steps]
-    return " ".join(filter(None, _sentences(steps, ladder.budget, quick)))
+    return " ".join(sentence(each) for each in _sentences(steps, ladder.budget, quick) if each)
 
 
 def seeds_needed(gathered: Mapping[str, Evidence]) -> int | None:
@@ -48,7 +48,7 @@ def _sentences(steps: Steps, budget: Budget, quick: bool) -> Iterator[str]:
 
 def _judged(steps: Steps, tested: Steps, budget: Budget) -> str:
     """The verdicts on targets and changes, and of how many seeds they are."""
-    told = "; ".join(filter(None, [_target(steps, tested, budget), _changes(tested)]))
+    told = "; ".join(filter(None, [_target(steps, tested, budget), _changes(steps)]))
     low, high = (pick(len(found.seeds) for _, found in tested) for pick in (min, max))
     seeds = counted(high, "seed") if low == high else f"{low} to {counted(high, 'seed')}"
     each = "" if len(tested) == 1 else " each"
@@ -74,19 +74,20 @@ def _target(steps: Steps, tested: Steps, budget: Budget) -> str:
     return f"No step {'reaches' if closed else 'is shown to reach'} {goal}{within}"
 
 
-def _changes(tested: Steps) -> str:
+def _changes(steps: Steps) -> str:
     """What is shown of the changes that were measured; '' where none was."""
-    effects = {step.id: found.effect.verdict for step, found in tested if found.effect}
+    effects = {step.id: found.effect.verdict for step, found in steps if found.effect}
+    measured = " measured" if len(effects) < sum(step.change is not None for step, _ in steps) else ""
     helps, hurts = ([name for name, verdict in effects.items() if verdict == each] for each in ("helps", "hurts"))
     if not effects:
         return ""
     if len(effects) == 1:
-        return f"the one change {'is' if helps or hurts else 'is not'} shown to {'hurt' if hurts else 'help'}"
+        return f"the one change{measured} {'is' if helps or hurts else 'is not'} shown to {'hurt' if hurts else 'help'}"
     if not helps:
         hurt = f", and {_who(hurts)} {_is(hurts)} shown to hurt" if hurts else ""
-        return f"none of {len(effects)} changes is shown to help{hurt}"
+        return f"none of {len(effects)} changes{measured} is shown to help{hurt}"
     hurt = f", and {_who(hurts)} to hurt" if hurts else ""
-    return f"of {len(effects)} changes, {_who(helps)} {_is(helps)} shown to help{hurt}"
+    return f"of {len(effects)} changes{measured}, {_who(helps)} {_is(helps)} shown to help{hurt}"
 
 
 def _best(tested: Steps, budget: Budget) -> str:

@@ -17,7 +17,7 @@ from stepladder.analysis.figures import (
     points,
     size,
     times,
-)  # fmt: skip
+)
 from stepladder.evidence import MARGIN, Effect, Estimate, Evidence, Exchanged, Share
 from stepladder.spec import Budget
 from stepladder.steps import Step
@@ -37,7 +37,7 @@ def all_of(step: Step, budget: Budget, evidence: Evidence, before: Evidence | No
         yield target(step, evidence, budget)
     told = verdict == "one run: too few to judge" and effect and effect.verdict == "one pair: too few to judge"
     if parent and evidence.test and not told:
-        yield change(parent.id, effect, evidence.exchanged)
+        yield change(parent.id, effect, evidence.exchanged) if effect else grounds.unmeasured(parent.id, before)
     if evidence.test:
         yield standing_out(step, evidence, before, names)
 
@@ -97,9 +97,9 @@ def target(step: Step, evidence: Evidence, budget: Budget) -> str:
     return f"The target is undecided: {average}, which may lie on either side of {goal}."
 
 
-def change(parent: str, found: Effect | None, images: Exchanged | None) -> str:
+def change(parent: str, found: Effect, images: Exchanged | None) -> str:
     """The verdict on the change, with the figures that decide it."""
-    if not found or found.verdict == "dead":
+    if found.verdict == "dead":
         return grounds.against(parent, found)
     difference = f"{points(found.mean)} against {called(parent)}"
     if found.n == 1:

@@ -59,7 +59,7 @@ def _seeds(step: Step, evidence: Evidence, accuracy: float) -> Iterator[str]:
     """More runs, where they would tell what is not known."""
     effect, parent, target, test = evidence.effect, step.parent, evidence.target, evidence.test
     if parent and not effect:
-        yield f"train {called(parent.id)} with the seeds of this step: they share none"
+        yield f"train {called(parent.id)} with the same seeds as this step: they share none"
     if parent and effect and effect.n < effect.pairs_needed and effect.verdict != "dead":
         many = max(effect.pairs_needed, target.seeds or 0)
         fewer = f"fewer than {effect.pairs_needed} cannot show an effect"
