@@ -146,6 +146,14 @@ def test_suspect_labels_are_marked_in_mnist_alone(tmp_path: Path, found: dict[st
     assert not any(image["suspect"] for step in found["steps"] for image in step["misclassified"])
 
 
+def test_the_images_that_a_step_fixed_and_broke_are_those_that_most_seeds_missed_before_or_miss_now(found: dict[str, Any]) -> None:
+    plain, narrow, *_ = found["steps"]
+    assert (plain["fixed"], plain["broken"]) == (None, None)
+    wrong = [{image["index"] for image in step["misclassified"] if 2 * image["missed_by"] > 3} for step in (plain, narrow)]
+    assert (narrow["fixed"], narrow["broken"]) == (sorted(wrong[0] - wrong[1]), sorted(wrong[1] - wrong[0]))
+    assert narrow["fixed"]
+
+
 def test_a_step_without_records_is_not_run(found: dict[str, Any]) -> None:
     decay = found["steps"][3]
     assert decay["n"] == 0
