@@ -85,6 +85,7 @@ def test_a_result_shows_itself_as_text_and_as_html(result: Result) -> None:
         assert result["plain"].target.verdict in shown
         assert "undecided" in shown
         assert f"{TINY.parameters:,}" in shown
+    assert result.data["headline"] in text
     assert "Dropout [p < 0.1]" in text
     assert "Dropout [p &lt; 0.1]" in page
     assert len({len(line) for line in text.splitlines()[:2]}) == 1  # aligned

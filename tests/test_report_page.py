@@ -88,6 +88,25 @@ def test_only_the_pages_own_script_may_run(page: Page, folder: Path) -> None:
     assert policy.startswith("default-src 'none';")
 
 
+def test_the_page_begins_with_the_headline_and_an_option_in_it_is_code(folder: Path, found: dict[str, Any]) -> None:
+    text = (folder / "report.html").read_text()
+    (said,) = re.findall(r'<p class="headline">(.*?)</p>', text)
+    assert "<code>--seeds 7</code>" in said
+    assert text.index('class="headline"') < text.index('class="budget"')
+    plain = re.sub("<[^>]*>", "", said).replace("\N{NO-BREAK SPACE}", " ")
+    assert plain == found["headline"].replace("`", "")
+
+
+def test_an_analysis_is_short_and_its_figures_unfold(folder: Path, found: dict[str, Any]) -> None:
+    shown = re.findall(r'<dd class="analysis">(.*?)</dd>', (folder / "report.html").read_text(), flags=re.DOTALL)
+    for element, step in zip(shown, found["steps"], strict=True):
+        assert len(step["analysis"].split()) < 100
+        paragraphs, _, folded = element.partition("<details>")
+        assert paragraphs.count("<p>") == 1 + bool(step["next"])
+        assert folded.count("<li>") == len(step["figures"])
+    assert sum("<details>" in element for element in shown) == 4  # the fifth step is not run
+
+
 def test_what_an_author_writes_is_text(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     assert "Mind &lt;script&gt;alert(1)&lt;/script&gt; &amp; | pipes." in text

@@ -232,7 +232,7 @@ def check(
         chosen = [name.strip() for name in steps.split(",")] if steps is not None else None
         found = quantised.check(result.ladder, result.evidence, result.quantised(chosen))
     else:
-        found = verdicts.check(result.ladder, result.evidence)
+        found = verdicts.check(result.ladder, result.evidence, quick=lab.quick)
     if as_json:
         print(json.dumps(found, indent=1, allow_nan=False))
     elif int8:

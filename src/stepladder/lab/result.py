@@ -183,13 +183,17 @@ class Result:
         return found | ({"climb": climbed} if climbed else {})
 
     def __str__(self) -> str:
-        return "\n".join([text_table(self.data), *self.problems, *([self.hint] if self.hint else [])])
+        return "\n".join([text_table(self.data), *self._notes])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        notes = [*self.problems, *([self.hint] if self.hint else [])]
-        return html_table(self.data) + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+        return html_table(self.data) + "".join(f"<p>{html.escape(note)}</p>" for note in self._notes)
+
+    @property
+    def _notes(self) -> list[str]:
+        """What stands below the table: what it shows, or why there is nothing, and what went wrong."""
+        return [self.hint or self.data["headline"], *self.problems]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def _environment() -> Environment:
         "points": lambda difference: _tied(analysis.points(difference)),
         "counted": analysis.counted,
         "tied": _tied,
+        "coded": _coded,
         "comma": lambda number: f"{number:,}",
         "size": _size,
         "safe_svg": Markup,
@@ -83,6 +84,12 @@ def _tied(text: str) -> str:
     """Text whose figures stay on one line with their unit, with a true minus sign."""
     tied = re.sub(r"(?<=\d) (?=%|points?\b)", "\N{NO-BREAK SPACE}", text)
     return re.sub(r"(?<![\w-])-(?=\d)", "\N{MINUS SIGN}", tied)
+
+
+def _coded(text: str) -> Markup:
+    """Tied text in which what stands between backticks is code."""
+    parts = _tied(text).split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts))
 
 
 def _size(found: Any) -> str:
