@@ -2,11 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+DESKTOP, PHONE = (1280, 900), (375, 812)
+
+Open = Callable[..., Page]
 
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -66,3 +72,27 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def opener(browser: Browser, folder: Path) -> Iterator[Open]:
+    """Opens the report of a folder from disk, this one where none is named; in the end, nothing but that file may have been asked
+    for, and no message written."""
+    contexts: list[BrowserContext] = []
+    heard: list[str] = []
+
+    def opened(size: tuple[int, int] = DESKTOP, folder: Path = folder, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        address = (folder / "report.html").as_uri()
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: heard.append(request.url) if not request.url.startswith(("data:", address)) else None)
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert heard == []

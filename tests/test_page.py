@@ -2,24 +2,21 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from chromium import BEYOND, CUT, FAINT, chromium
-from playwright.sync_api import Browser, BrowserContext, Locator, Page
+from chromium import BEYOND, CUT, DESKTOP, FAINT, PHONE, Open, chromium, opener
+from playwright.sync_api import Browser, Locator, Page
 from recorded import built, record_climb, record_small
 
 from stepladder import report
 from stepladder.job import Setup
 
-DESKTOP, PHONE = (1280, 900), (375, 812)
 PAPER = (688, 1016)
 """A4 in CSS pixels, without the margins of the style sheet."""
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -53,25 +50,8 @@ def steps(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
-    """Opens a report from disk; in the end, nothing but that file may have been asked for, and no message written."""
-    contexts: list[BrowserContext] = []
-    heard: list[str] = []
-
-    def opened(size: tuple[int, int] = DESKTOP, folder: Path = folder, **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        address = (folder / "report.html").as_uri()
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: heard.append(request.url) if not request.url.startswith(("data:", address)) else None)
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert heard == []
+    with opener(browser, folder) as opened:
+        yield opened
 
 
 def chart(page: Page, step: str, name: str = "accuracy") -> Locator:

@@ -24,7 +24,7 @@ HOMES = {
     "IPython": {"live.notebook"},
     "jinja2": {"page.html"},
     "markupsafe": {"page.html"},
-    "matplotlib": {"lab.plot", "page.charts"},
+    "matplotlib": {"lab.plot", "page.charts", "page.svg"},
     "PIL": {"data.describe", "data.pictures", "page.pictures"},
     "pyarrow": {"data.parquet"},
     "scipy": {"evidence.estimates", "evidence.paired", "evidence.target"},

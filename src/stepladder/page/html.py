@@ -19,6 +19,7 @@ from stepladder.page.tree import rails
 from stepladder.steps import Ladder
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("charts.js", "take.js")
 
 
 def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> str:
@@ -27,7 +28,8 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
     spans, budget, names = views.spans(found), found["budget"], found["data"]["classes"]
     ink = views.is_ink(images)
     accuracies, effects = overview.accuracies(found), overview.effects(found)
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    script = _script()
+    by_id = {step["id"]: step for step in found["steps"]}
     return _environment().get_template("report.html").render(
         report=found,
         script=Markup(script),
@@ -47,7 +49,7 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
                 "accuracy_mark": overview.accuracy_mark(data, accuracies),
                 "effect_mark": overview.effect_mark(data, effects),
                 "change": step.change,
-                "charts": views.charts(data, budget["accuracy"], spans),
+                "charts": views.charts(data, budget["accuracy"], spans, by_id.get(data["parent"])),
                 "confusion": views.confusion(data, names),
                 "gallery": views.gallery(data["misclassified"], images, names, ink=ink),
                 "layers": " · ".join(words.layers(step.network)),
@@ -55,6 +57,11 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
             for data, step, rail in zip(found["steps"], ladder.steps, rails(found["steps"]), strict=True)
         ],
     )  # fmt: skip
+
+
+def _script() -> str:
+    """What the page's script is made of, in one."""
+    return '"use strict";\n' + "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
 
 def _environment() -> Environment:
