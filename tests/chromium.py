@@ -4,8 +4,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -65,13 +66,28 @@ def chromium() -> Iterator[Browser]:
     environment says that there must be one."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        if os.environ.get("CI") or os.environ.get("STEPLADDER_REQUIRE_CHROMIUM") == "1":
-            pytest.fail("no chromium on the PATH, and CI or STEPLADDER_REQUIRE_CHROMIUM=1 asks for one")
-        pytest.skip("no chromium on the PATH")
+        _without("no chromium on the PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
+
+
+def _without(what: str) -> NoReturn:
+    if os.environ.get("CI") or os.environ.get("STEPLADDER_REQUIRE_CHROMIUM") == "1":
+        pytest.fail(f"{what}, and CI or STEPLADDER_REQUIRE_CHROMIUM=1 asks for one")
+    pytest.skip(what)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with a page, every part of it unfolded, each with an element that it is wrong with."""
+    if (found := find_spec("axe_playwright_python")) is None or found.origin is None:
+        _without("no axe-playwright-python, whose axe-core looks at pages")
+    page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+    page.evaluate(Path(found.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert result["passes"]
+    return [f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in result["violations"]]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from stepladder import analysis
 from stepladder.evidence import MARGIN
 from stepladder.page import overview, views, words
 from stepladder.page.charts import MANY
+from stepladder.page.pictures import SHARP, album
 from stepladder.page.tree import rails
 from stepladder.steps import Ladder
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("charts.js", "take.js")
+SCRIPTS = ("charts.js", "place.js", "take.js")
 
 
 def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> str:
@@ -27,6 +29,7 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
     points."""
     spans, budget, names = views.spans(found), found["budget"], found["data"]["classes"]
     ink = views.is_ink(images)
+    pictures = album((_indices(step["misclassified"]) for step in found["steps"]), images, inverted=ink)
     accuracies, effects = overview.accuracies(found), overview.effects(found)
     script = _script()
     by_id = {step["id"]: step for step in found["steps"]}
@@ -39,6 +42,10 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
         margin=MARGIN,
         lanes=max(rail.lane for rail in rails(found["steps"])) + 1,
         images=len(images),
+        ink=ink,
+        sharp=max(images.shape[2:]) <= SHARP,
+        pictures=pictures,
+        longest=max(map(len, names)),
         many=MANY,
         steps=[
             {
@@ -51,12 +58,17 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
                 "change": step.change,
                 "charts": views.charts(data, budget["accuracy"], spans, by_id.get(data["parent"])),
                 "confusion": views.confusion(data, names),
-                "gallery": views.gallery(data["misclassified"], images, names, ink=ink),
+                "gallery": views.gallery(data["misclassified"], pictures, names),
                 "layers": " · ".join(words.layers(step.network)),
             }
             for data, step, rail in zip(found["steps"], ladder.steps, rails(found["steps"]), strict=True)
         ],
     )  # fmt: skip
+
+
+def _indices(missed: Sequence[dict[str, Any]]) -> list[int]:
+    """Of the images of a gallery, in the test set."""
+    return [image["index"] for image in missed[: views.GALLERY]]
 
 
 def _script() -> str:

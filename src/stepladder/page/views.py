@@ -1,6 +1,6 @@
 """A step's figures as what its section of the page draws: curves, matrix and pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stepladder.analysis import percent
 from stepladder.evidence.curves import CUT
 from stepladder.page.charts import Chart, Curves, Place, Range, accuracy_chart, late_chart, late_from, loss_chart
-from stepladder.page.pictures import data_uri
+from stepladder.page.pictures import shown
 
 GALLERY = 60
 """At most so many misclassified images are shown for a step."""
@@ -126,19 +126,12 @@ def is_ink(images: NDArray[np.uint8]) -> bool:
     return images.shape[1] == 1 and 2 * int(np.count_nonzero(images)) < images.size
 
 
-def gallery(
-    missed: Sequence[dict[str, Any]], images: NDArray[np.uint8], names: Sequence[str], *, ink: bool
-) -> list[dict[str, Any]]:
-    """The images most often missed, each with its picture, and label and answers by name."""
+def gallery(missed: Sequence[dict[str, Any]], pictures: Mapping[int, str], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The images most often missed, of those that have a picture, with label and answers by name."""
+    found = missed[:GALLERY]
     return [
-        image
-        | {
-            "picture": data_uri(images[image["index"]], inverted=ink),
-            "ink": ink,
-            "label": names[image["label"]],
-            "answers": [names[int(answer)] for answer in image["answers"]],
-        }
-        for image in missed[:GALLERY]
+        image | {"label": names[image["label"]], "answers": [names[int(answer)] for answer in image["answers"]]}
+        for image in found[: shown((image["index"] for image in found), pictures)]
     ]
 
 
