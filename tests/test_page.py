@@ -136,7 +136,7 @@ def test_a_pointer_on_a_chart_shows_the_values_of_that_epoch(open_page: Open, st
 def test_the_keyboard_reaches_the_steps_and_moves_along_a_chart(open_page: Open, steps: dict[str, Any]) -> None:
     page = open_page()
     reached = []
-    for _ in range(40):
+    for _ in range(80):
         page.keyboard.press("Tab")
         focused = page.locator(":focus")
         assert focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
@@ -169,6 +169,23 @@ def test_without_script_the_page_reads_on_with_the_last_epoch(open_page: Open, s
         assert part in caption(curves)
     assert curves.get_attribute("role") == "img"
     assert curves.get_attribute("tabindex") is None
+
+
+def test_any_two_steps_are_compared_as_the_evidence_would(open_page: Open, steps: dict[str, Any]) -> None:
+    page = open_page()
+    step, against = page.locator("#compare select").all()
+    step.select_option("B2 Dropout")
+    against.select_option("B1 Fewer parameters")
+    effect = steps["B2"]["effect"]
+    mean, low, high = (f"{100 * effect[name]:+.2f}".replace("-", "\N{MINUS SIGN}") for name in ("mean", "low", "high"))
+    said = page.locator(".difference").inner_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert f"B2 is {mean} points from B1 in test accuracy (95 % interval {low} to {high}), over 10 pairs" in said
+    fixed, broken = page.locator("#compare .turned h4").all_inner_texts()
+    told = page.locator("#step-B2 .exchange summary").inner_text()
+    assert re.findall(r"\d+(?= image)", f"{fixed} {broken}") == re.findall(r"\d+(?= image)", told)
+    assert page.locator("#compare .gallery .pic").count() == page.locator("#step-B2 .exchange .pic").count() > 0
+    against.select_option("B2 Dropout")
+    assert page.locator(".difference").inner_text() == "The same step twice."
 
 
 def test_a_dead_step_is_said_in_red(open_page: Open, small_folder: Path) -> None:

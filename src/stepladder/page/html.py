@@ -3,7 +3,7 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from stepladder import analysis
 from stepladder.evidence import MARGIN
-from stepladder.page import overview, views, words
+from stepladder.page import along, overview, views, words
 from stepladder.page.charts import MANY
 from stepladder.page.pictures import SHARP, album
 from stepladder.page.tree import rails
 from stepladder.steps import Ladder
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("charts.js", "place.js", "take.js")
+SCRIPTS = ("compare.js", "charts.js", "place.js", "take.js")
 
 
 def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> str:
@@ -29,10 +29,10 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
     points."""
     spans, budget, names = views.spans(found), found["budget"], found["data"]["classes"]
     ink = views.is_ink(images)
-    pictures = album((_indices(step["misclassified"]) for step in found["steps"]), images, inverted=ink)
+    by_id = {step["id"]: step for step in found["steps"]}
+    pictures = album(_galleries(found["steps"], by_id), images, inverted=ink)
     accuracies, effects = overview.accuracies(found), overview.effects(found)
     script = _script()
-    by_id = {step["id"]: step for step in found["steps"]}
     return _environment().get_template("report.html").render(
         report=found,
         script=Markup(script),
@@ -46,6 +46,9 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
         sharp=max(images.shape[2:]) <= SHARP,
         pictures=pictures,
         longest=max(map(len, names)),
+        classes=along.classes(found["steps"], names),
+        hard=along.hard(found["steps"], pictures, names),
+        comparison=along.comparison(found["steps"], names),
         many=MANY,
         steps=[
             {
@@ -58,6 +61,7 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
                 "change": step.change,
                 "charts": views.charts(data, budget["accuracy"], spans, by_id.get(data["parent"])),
                 "confusion": views.confusion(data, names),
+                "exchange": along.exchange(data, by_id.get(data["parent"]), pictures, names),
                 "gallery": views.gallery(data["misclassified"], pictures, names),
                 "layers": " · ".join(words.layers(step.network)),
             }
@@ -66,9 +70,14 @@ def html(found: dict[str, Any], ladder: Ladder, images: NDArray[np.uint8]) -> st
     )  # fmt: skip
 
 
-def _indices(missed: Sequence[dict[str, Any]]) -> list[int]:
-    """Of the images of a gallery, in the test set."""
-    return [image["index"] for image in missed[: views.GALLERY]]
+def _galleries(steps: Sequence[dict[str, Any]], by_id: Mapping[str, dict[str, Any]]) -> Iterator[list[int]]:
+    """The images of all galleries of the page."""
+    yield [index for index, _, _ in along.hardest(steps)]
+    for step in steps:
+        yield [image["index"] for image in step["misclassified"][: views.GALLERY]]
+        for turned in along.turned(step, by_id.get(step["parent"])):
+            yield turned[: along.EXCHANGED]
+    yield along.compared(steps)
 
 
 def _script() -> str:

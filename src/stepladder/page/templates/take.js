@@ -57,8 +57,8 @@ async function picture(drawing) {
 for (const figure of document.querySelectorAll("figure[data-name]")) {
   const svg = () => figure.querySelector("svg[viewBox]");
   const name = figure.dataset.name;
-  const keys = [...figure.querySelectorAll("[data-key]")].map(({ dataset }) => [dataset.key, dataset.color]);
-  const drawing = () => alone(svg(), name, keys);
+  const keys = () => [...figure.querySelectorAll("[data-key]")].map(({ dataset }) => [dataset.key, dataset.color]);
+  const drawing = () => alone(svg(), name, keys());
   const file = name.replace(/[^\w]+/g, "-").toLowerCase();
   const tools = document.createElement("span");
   tools.className = "take";
