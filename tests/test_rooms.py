@@ -30,7 +30,7 @@ HOMES = {
     "scipy": {"evidence.estimates", "evidence.paired", "evidence.target"},
     "filelock": {"records.folder"},
     "msgspec": {"records.checkpoint", "records.record"},
-    "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "train"},
+    "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "page.trained", "train"},
     "onnx": {"export.onnx_file", "export.onnx_module"},
     "onnxruntime": {"export.onnx_file"},
     "mlflow": {"trackers.mlflow_store"},

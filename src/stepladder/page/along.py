@@ -12,7 +12,7 @@ from stepladder.page.pictures import shown
 
 EXCHANGED = 12
 """At most so many images that a step fixed are shown, and so many that it broke."""
-HARDEST = 36
+HARDEST = 21
 """At most so many of the hardest images are shown."""
 COMPARED = 240
 """At most so many images have a picture for the sake of two steps that may be compared."""

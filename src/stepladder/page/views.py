@@ -11,6 +11,8 @@ from stepladder.evidence.curves import CUT
 from stepladder.page.charts import Chart, Curves, Place, Range, accuracy_chart, late_chart, late_from, loss_chart
 from stepladder.page.pictures import shown
 
+MISSED = 6
+"""So many of the images that a step misses most often can be shown to its network."""
 GALLERY = 60
 """At most so many misclassified images are shown for a step."""
 
@@ -132,6 +134,19 @@ def gallery(missed: Sequence[dict[str, Any]], pictures: Mapping[int, str], names
     return [
         image | {"label": names[image["label"]], "answers": [names[int(answer)] for answer in image["answers"]]}
         for image in found[: shown((image["index"] for image in found), pictures)]
+    ]
+
+
+def choices(
+    examples: Sequence[int], missed: Sequence[dict[str, Any]], pictures: Mapping[int, str], names: Sequence[str]
+) -> list[tuple[int, str]]:
+    """The images that a step's network can be shown, the examples and those it missed most often, and what each is."""
+    labels = {image["index"]: names[image["label"]] for image in missed}
+    hard = [image["index"] for image in missed[:MISSED] if image["index"] not in examples]
+    return [
+        (index, f"test image {index}" + (f", {labels[index]}, which was missed" if index in labels else ""))
+        for index in [*examples, *hard]
+        if index in pictures
     ]
 
 
