@@ -59,10 +59,10 @@ def test_axe_finds_nothing(open_page: Open, small_folder: Path, size: tuple[int,
 
 def test_a_phone_folds_what_is_long_and_has_room_for_a_finger(open_page: Open) -> None:
     page = open_page(PHONE, is_mobile=True, has_touch=True)
-    assert page.locator("details.fold").count() == 3 * 9 - 1 + 2
+    assert page.locator("details.fold").count() == 4 * 9 - 1 + 2
     assert page.locator("details.fold[open]").count() == 0
     assert page.evaluate(SMALL) == []
-    assert open_page().locator("details.fold[open]").count() == 3 * 9 - 1 + 2
+    assert open_page().locator("details.fold[open]").count() == 4 * 9 - 1 + 2
 
 
 def test_a_phone_shows_receptive_field_and_parameters_of_layers_without_scrolling(open_page: Open) -> None:

@@ -107,5 +107,5 @@ def test_a_table_is_copied_as_csv(open_page: Open) -> None:
 
 def test_without_a_script_nothing_is_offered_that_does_nothing(open_page: Open) -> None:
     page = open_page(java_script_enabled=False)
-    assert page.locator("svg").count() == 9 * 3
+    assert page.locator("svg").count() == 9 * 4
     assert page.locator("button").count() == 0

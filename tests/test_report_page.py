@@ -119,7 +119,7 @@ def test_a_step_that_is_not_kept_is_marked_in_the_overview_and_at_its_head(folde
 def test_every_step_run_has_its_curves_its_matrix_and_its_images(
     page: Page, folder: Path, found: dict[str, Any], setup: Setup
 ) -> None:
-    assert sum(tag == "svg" for tag, _ in page.elements) == 2 * 4
+    assert sum(tag == "svg" for tag, _ in page.elements) == 2 * 4 + 5  # curves, and a network each
     shown = [int(kinds[5:]) for kinds in page.values("class") if kinds.startswith("pic p")]
     missed = [image["index"] for step in found["steps"] for image in step["misclassified"]]
     assert Counter(missed) <= Counter(shown)

@@ -77,7 +77,7 @@ function item(index, label, one, other) {
 
 // Two curves of accuracies by epoch, by their error on a logarithmic axis as all curves of the page.
 function curves(one, other) {
-  const [width, height, left, bottom] = [345, 190, 42, 168];
+  const [width, height, left, bottom] = [345, 196, 42, 168];
   const error = (value) => Math.log(Math.max(1 - value, 1e-4));
   const errors = [...one, ...other].map(error);
   const [low, high] = [Math.min(...errors) - 0.05, Math.max(...errors) + 0.05];
