@@ -154,6 +154,13 @@ def test_a_trained_network_answers_as_its_weights_do(setup: Setup, ladder: Ladde
     assert found["wider"].reason.startswith("The trained network cannot be shown: its weights do not fit its network")
 
 
+def test_a_module_that_is_none_of_layers_says_why_no_image_goes_through_it(setup: Setup, ladder: Ladder) -> None:
+    rows = replace(ladder.steps[0], network=networks.read(Rows))
+    found = trained(replace(ladder, steps=[rows]), evidence.load(ladder.steps, setup))["layers"]
+    assert found.data is None
+    assert found.reason.startswith("The trained network cannot be shown: module Rows is none of layers that a page computes: ")
+
+
 def test_an_example_is_the_first_of_its_class() -> None:
     assert examples(np.array([1, 0, 1, 2], np.uint8)) == [1, 0, 3]
 

@@ -15,6 +15,7 @@ from recorded import built, record_small
 
 from stepladder import data, report
 from stepladder.job import Setup
+from stepladder.page.trained import examples
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_every_step_run_has_its_curves_its_matrix_and_its_images(
     assert set(shown) == set(missed) != set()
     images = data.load(setup.data).test_images
     pictures = re.findall(r"\.p(\d+) { background-image: url\(data:image/png;base64,(.*?)\)", (folder / "report.html").read_text())
-    assert {int(index) for index, _ in pictures} == set(missed)
+    assert {int(index) for index, _ in pictures} == {*missed, *examples(data.load(setup.data).test_labels)}
     for index, picture in pictures:
         png = Image.open(io.BytesIO(base64.b64decode(picture)))
         assert np.array_equal(255 - np.asarray(png), images[int(index), 0])

@@ -14,7 +14,7 @@ TICKS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 MOST = 5
 AXIS = 140
 """Pixels of an axis on a desktop; where the window is narrower, it has half of that at least, and `few` ticks."""
-LETTER, GAP = 6, 5
+LETTER, GAP = 6, 8
 """Pixels of a letter of its labels, and between two of them."""
 ROOM = 0.04
 """The part of a scale that is left free at each end."""
