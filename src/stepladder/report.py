@@ -69,6 +69,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stepladder import anatomy, evidence, networks
@@ -76,7 +77,7 @@ from stepladder.analysis import analyse, headline
 from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, Evidence, Missed
 from stepladder.job import Setup
-from stepladder.page import stamp
+from stepladder.page import stamp, trained
 from stepladder.page.markdown import markdown
 from stepladder.records import Epoch, Exports, Record
 from stepladder.spec import to_data
@@ -91,22 +92,28 @@ LINE = 140
 """Characters of a line of report.json, but for long texts."""
 
 
-def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> list[Path]:
+def write(
+    found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path, arms: Mapping[str, Arm] = MappingProxyType({})
+) -> list[Path]:
     """Write what `build` found as report.json, report.md, report.html and missed.json, all of them or none; returns their
-    paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
+    paths. The page shows images to the networks of `arms`, whose weights it reads. Two that write to one folder at the same
+    time must wait for each other (`records.alone`)."""
     from stepladder.page.html import html  # with matplotlib and jinja2, which `check` and `compare` have no use for
 
     dataset, texts = setup.images(ladder.steps), _texts(found, ladder)
-    page = html(found, ladder, dataset.test_images)
-    texts["report.html"] = stamp.stamped(page, stamp.made_of(texts["report.json"], ladder, dataset))
+    page = html(found, ladder, dataset.test_images, trained.examples(dataset.test_labels) or [0], trained.trained(ladder, arms))
+    made_of = stamp.made_of(texts["report.json"], ladder, dataset, trained.weights(ladder, arms))
+    texts["report.html"] = stamp.stamped(page, made_of)
     folder.mkdir(parents=True, exist_ok=True)
     return _write(folder, {name: texts[name] for name in FILES})
 
 
-def is_written(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> bool:
+def is_written(
+    found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path, arms: Mapping[str, Arm] = MappingProxyType({})
+) -> bool:
     """Whether the folder has the report that `write` would write, whole: the page is not drawn for that."""
     texts = _texts(found, ladder)
-    made_of = stamp.made_of(texts["report.json"], ladder, setup.images(ladder.steps))
+    made_of = stamp.made_of(texts["report.json"], ladder, setup.images(ladder.steps), trained.weights(ladder, arms))
     try:
         same = all((folder / name).read_bytes() == content.encode() for name, content in texts.items())
     except OSError:
@@ -253,7 +260,7 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "note": step.note,
         "kept": step.kept,
         "epochs": step.recipe.epochs,
-        **anatomy.to_data(networks.rows(step.network)),
+        **anatomy.to_data(networks.rows(step.network), networks.then(step.network, step.recipe.dropout)),
         "device": device._asdict() if (device := networks.device(step.network)) else None,
         "n": len(found.seeds),
         "seeds": list(found.seeds),

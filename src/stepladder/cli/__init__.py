@@ -453,7 +453,7 @@ def _tell(result: "Result") -> int:
 
 def _step_data(step: Step) -> dict[str, object]:
     from stepladder.anatomy import to_data
-    from stepladder.networks import device, rows
+    from stepladder.networks import device, rows, then
 
     takes = device(step.network)
     return {
@@ -461,7 +461,7 @@ def _step_data(step: Step) -> dict[str, object]:
         "title": step.title,
         "parent": step.parent.id if step.parent else None,
         "kept": step.kept,
-        **to_data(rows(step.network)),
+        **to_data(rows(step.network), then(step.network, step.recipe.dropout)),
         "device": takes._asdict() if takes else None,
     }
 

@@ -170,9 +170,9 @@ class Result:
                     f"{to / 'report.json'}: found a report of {there} runs, these are {here}: "
                     "choose another folder (--output), or force it to be replaced (force=True, --force)"
                 )
-            if report.is_written(found, self.ladder, self.setup, to):
+            if report.is_written(found, self.ladder, self.setup, to, self.arms):
                 return Report(to, tuple(to / name for name in report.FILES), unchanged=True)
-            return Report(to, tuple(report.write(found, self.ladder, self.setup, to)))
+            return Report(to, tuple(report.write(found, self.ladder, self.setup, to, self.arms)))
 
     @cached_property
     def data(self) -> dict[str, Any]:
