@@ -13,7 +13,7 @@ _VARIABLES = {TEST: "--test", TRAIN: "--train", TARGET: "--target-line", INK: "-
 
 def svg(figure: Figure, name: str) -> str:
     """The figure as an <svg> element: the same text on every run, without sizes, ids of no use, empty groups and namespaces, its
-    numbers rounded to hundredths of a point."""
+    numbers rounded to tenths of a point."""
     written = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -34,9 +34,9 @@ def svg(figure: Figure, name: str) -> str:
 
 def _short(text: str) -> str:
     """The same drawing in fewer characters: there are many of them on a page."""
-    text = re.sub(r"(?<![\w#.])-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), text)
+    text = re.sub(r"(?<![\w#.])-?\d+\.\d{2,}(?=[ \n\",)])", lambda found: f"{float(found[0]):.1f}".rstrip("0").rstrip("."), text)
     text = re.sub(r'\bd="[^"]*"', lambda found: re.sub(r"\s+", " ", found[0]).replace(' "', '"'), text)
     if "<g " not in text:  # groups without an attribute hold nothing together
         text = re.sub(r"</?g/?>", "", text)
-    text = text.replace("xlink:href", "href")
+    text = text.replace("xlink:href", "href").replace("; stroke-linecap: square", "")
     return re.sub(r"\n\s*", "\n", re.sub(r"<defs>\s*</defs>", "", text)).strip()
