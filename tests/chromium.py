@@ -2,11 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+DESKTOP, PHONE = (1280, 900), (375, 812)
+
+Open = Callable[..., Page]
 
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -59,10 +66,49 @@ def chromium() -> Iterator[Browser]:
     environment says that there must be one."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        if os.environ.get("CI") or os.environ.get("STEPLADDER_REQUIRE_CHROMIUM") == "1":
-            pytest.fail("no chromium on the PATH, and CI or STEPLADDER_REQUIRE_CHROMIUM=1 asks for one")
-        pytest.skip("no chromium on the PATH")
+        _without("no chromium on the PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
+
+
+def _without(what: str) -> NoReturn:
+    if os.environ.get("CI") or os.environ.get("STEPLADDER_REQUIRE_CHROMIUM") == "1":
+        pytest.fail(f"{what}, and CI or STEPLADDER_REQUIRE_CHROMIUM=1 asks for one")
+    pytest.skip(what)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with a page, every part of it unfolded, each with an element that it is wrong with."""
+    if (found := find_spec("axe_playwright_python")) is None or found.origin is None:
+        _without("no axe-playwright-python, whose axe-core looks at pages")
+    page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+    page.evaluate(Path(found.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert result["passes"]
+    return [f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in result["violations"]]
+
+
+@contextmanager
+def opener(browser: Browser, folder: Path) -> Iterator[Open]:
+    """Opens the report of a folder from disk, this one where none is named; in the end, nothing but that file may have been asked
+    for, and no message written."""
+    contexts: list[BrowserContext] = []
+    heard: list[str] = []
+
+    def opened(size: tuple[int, int] = DESKTOP, folder: Path = folder, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        address = (folder / "report.html").as_uri()
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: heard.append(request.url) if not request.url.startswith(("data:", address)) else None)
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert heard == []

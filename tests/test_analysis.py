@@ -1,19 +1,20 @@
 """The analysis in words: a golden file of the cases that a person should read, and what must hold for all."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from arms import LABELS, arm
+from curves import Histories, around, climb, climbs, dipped, shifted
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stepladder import EMA, Affine, Budget, Erasing, Ladder, OneCycle, Recipe, Step, StepLR, ladders
-from stepladder.analysis import analyse, p_value, percent, percents, point_range, points
+from stepladder.analysis import Analysis, analyse, p_value, percent, percents, point_range, points
+from stepladder.analysis.figures import apart
 from stepladder.evidence import Arm, Evidence, gather
 
 GOLDEN = Path(__file__).parent / "golden" / "analysis.md"
@@ -26,33 +27,8 @@ NARROW = Step("Narrow", ladders.load("mnist").step("B1").network)
 SMALL = PLAIN.then("Small", network=ladders.load("mnist").step("B1").network)
 WIDE = PLAIN.then("Wide", network=ladders.load("mnist").step("0").network)
 
-Histories = dict[int, list[float]]
 
-
-def climb(
-    last: float, seed: int = 0, *, scatter: float = 0.0008, rise: float = 0.0, epochs: int = 14, calm: int = 99
-) -> list[float]:
-    """A run that settles at `last` (reached exactly in its last epoch), moving by about `scatter` from epoch to epoch, a
-    quarter of it after epoch `calm`, and rising by `rise` for each of the epochs."""
-    noise = np.random.default_rng(seed).uniform(-1, 1, epochs) * scatter * np.where(np.arange(epochs) < calm, 1, 0.25)
-    left = np.arange(epochs - 1, -1, -1)
-    curve = last + noise - noise[-1] - 0.02 * np.exp(-np.arange(epochs) / 1.2) - rise * left
-    return [round(10_000 * min(accuracy, 1)) / 10_000 for accuracy in [*curve[:-1].tolist(), last]]
-
-
-def climbs(lasts: Iterable[float], **shape: Any) -> Histories:
-    """Runs of seeds 0, 1, ... that end like this."""
-    return {seed: climb(last, seed, **shape) for seed, last in enumerate(lasts)}
-
-
-def around(mean: float, spread: float, seeds: int, draw: int = 0) -> list[float]:
-    """Accuracies of so many seeds, in whole images, with this mean (to an image) and standard deviation."""
-    values = np.random.default_rng(draw).normal(size=seeds)
-    values = mean + spread * (values - values.mean()) / (values.std(ddof=1) if seeds > 1 else 1)
-    return [round(10_000 * value) / 10_000 for value in values.tolist()]
-
-
-def told(step: Step, arms: Mapping[str, Arm], budget: Budget = BUDGET) -> str:
+def told(step: Step, arms: Mapping[str, Arm], budget: Budget = BUDGET) -> Analysis:
     """The analysis of `step`, on a ladder of it and the steps it comes after."""
     steps = [step]
     while steps[0].parent:
@@ -67,21 +43,10 @@ def pair(child: Step, before: Histories, after: Histories, *, train: float = 0.9
     return {child.parent.id: arm(child.parent, before, train=0.9965), child.id: arm(child, after, train=train, weights=weights)}
 
 
-def shifted(lasts: Sequence[float], mean: float, spread: float) -> list[float]:
-    """Those accuracies, pair by pair moved by differences with this mean and standard deviation."""
-    moves = around(mean, spread, len(lasts), draw=7)
-    return [round(10_000 * (last + move)) / 10_000 for last, move in zip(lasts, moves, strict=True)]
-
-
-def dipped(histories: Histories) -> Histories:
-    """Those runs with an epoch far below the others before the last two."""
-    return {seed: [*history[:-3], 0.9920, *history[-2:]] for seed, history in histories.items()}
-
-
 TEN = around(0.9930, 0.0006, 10)
 THREE = around(0.9930, 0.0006, 3)
 
-CASES: dict[str, Callable[[], str]] = {
+CASES: dict[str, Callable[[], Analysis]] = {
     "overfitting": lambda: told(PLAIN, {"plain": arm(PLAIN, climbs(around(0.9925, 0.0005, 5)), train=0.9992)}),
     "one run": lambda: told(PLAIN, {"plain": arm(PLAIN, climbs([0.9932]), train=0.9950)}),
     "one run each": lambda: told(DROPOUT, pair(DROPOUT, climbs([0.9932]), climbs([0.9941]))),
@@ -142,30 +107,45 @@ def sentences(text: str) -> list[str]:
     return re.split(r"(?<=\.) (?=[A-Z0-9])", text)
 
 
+def written(found: Analysis) -> str:
+    """An analysis as the golden file has it."""
+    figures = "".join(f"\n- {each}" for each in found.figures)
+    return "\n\n".join(filter(None, [found.text, found.next and f"Next. {found.next}", figures.strip()]))
+
+
+def whole(found: Analysis) -> str:
+    return " ".join([found.text, found.next, *found.figures])
+
+
 def golden() -> dict[str, str]:
-    """The sections of the golden file; it has a line for each sentence."""
+    """The sections of the golden file."""
     sections = [section.split("\n", 1) for section in GOLDEN.read_text().split("\n## ")[1:]]
-    return {name: " ".join(body.split("\n")).strip() for name, body in sections}
+    return {name: body.strip() for name, body in sections}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_analysis_reads_as_agreed(name: str) -> None:
-    assert CASES[name]() == golden()[name]
+    assert written(CASES[name]()) == golden()[name]
 
 
 def test_the_golden_file_has_the_cases_and_each_kind_of_verdict() -> None:
     assert list(golden()) == list(CASES)
-    whole = GOLDEN.read_text()
+    text = GOLDEN.read_text()
     for verdict in (
-        "the change helps", "the change hurts", "no difference above 0.05 points",
-        "undecided, as 3 pairs", "undecided (interval contains 0); at this scatter", "(interval excludes 0, not after Holm)",
-        "after Holm, anytime p", "with 80 % power, after Holm.", "(90 % interval", "The change is dead", "McNemar",
-        "one pair: too few to judge.", "the target is reached", "the target is missed", "the target is undecided: the interval",
-        "the target is undecided, but out of reach", "leave open whether 90 % hold", "accurate, not held: ",
-        "one run: too few to judge.", "is still rising", "is falling", "too few epochs to judge.", "2 of 2 runs diverged",
-        "1 of 4 runs diverged", "over budget.", "planned beforehand and looked at once",
+        "the change helps", "the change hurts", "no difference above 0.05 points", "undecided, as 3 pairs",
+        "undecided (interval contains 0); at this scatter", "(interval excludes 0, not after Holm)", "after Holm, anytime p",
+        "with 80 % power, after Holm.", "(90 % interval", "The change is dead", "McNemar", "one pair: too few to judge.",
+        "Target (reached): ", "Target (missed): ", "Target (undecided): ", "the interval of the mean contains",
+        "Target (undecided, but out of reach): ", "that leaves open whether 90 % would", "Target (accurate, not held): ",
+        "Target (one run: too few to judge): ", "is still rising", "is falling", "Target (too few epochs to judge): ",
+        "Both runs diverged", "1 of 4 runs diverged", "Target (over budget): ", "planned beforehand and looked at once",
+        "It reaches the target: ", "It misses the target of", "but does not hold it: only 3",
+        "leaves the target undecided, but", "may lie on either side", "leaves open whether 90 % would", "One run ends at",
+        "are too short to judge", "It is over budget", "The change helps: ", "The change hurts: ",
+        "The change makes no difference", "once corrected for the other steps", "fewer than 6 cannot show an effect",
+        "tell the change from the seed", "shares no finished seed",
     ):  # fmt: skip
-        assert verdict in whole, verdict
+        assert verdict in text, verdict
 
 
 def test_figures_have_two_digits_and_differences_a_sign() -> None:
@@ -177,28 +157,40 @@ def test_figures_have_two_digits_and_differences_a_sign() -> None:
     assert point_range(-0.0001, 0.0011) == "-0.01 to +0.11 points"
 
 
+def test_a_figure_beside_the_target_has_a_digit_more_where_two_would_not_tell_them_apart() -> None:
+    assert apart(0.994, 0.9935, 0.9946) == 2
+    assert apart(0.994, 0.99404) == apart(0.994, 0.99399) == 3
+    assert apart(0.994, 0.994, 0.994 + 1e-15) == 2
+
+
 def test_a_p_is_never_written_as_0() -> None:
     assert [p_value(p) for p in (1.0, 0.0625, 2 / 1024, 0.00002)] == ["p 1", "p 0.0625", "p 0.00195", "p below 0.0001"]
 
 
 def test_the_train_figure_is_read_with_what_lowers_it() -> None:
     both = ROTATION.then("Erasing", erasing=Erasing())
-    for step, what in ((DROPOUT, "dropout lowers"), (ROTATION, "dropout and augmentation lower"),
-                       (both, "dropout, augmentation and erasing lower")):  # fmt: skip
-        assert f"; {what} it, so this gap does not tell" in told(step, {step.id: arm(step, climbs(THREE), train=0.98)})
-    assert "-1.30 points against test: no sign that" in told(PLAIN, {"plain": arm(PLAIN, climbs([0.993]), train=0.98)})
+    for step, what in ((DROPOUT, "dropout"), (ROTATION, "dropout and augmentation"),
+                       (both, "dropout, augmentation and erasing")):  # fmt: skip
+        found = told(step, {step.id: arm(step, climbs(THREE), train=0.98)})
+        assert found.figures[0].endswith(f"train 98.00 %, lowered by {what}.")
+        better = told(step, {step.id: arm(step, climbs(THREE), train=0.996)})
+        assert f"points above although {what} lower" in better.figures[0]
+    plain = told(PLAIN, {"plain": arm(PLAIN, climbs([0.993]), train=0.98)})
+    assert plain.figures[0].endswith("test 99.30 %, train 98.00 %, 1.30 points below.")
 
 
 def test_a_gap_is_that_of_the_figures_beside_it() -> None:
     # 99.68 and 99.31 as printed; the difference of the unrounded figures is 0.3625
     found = told(PLAIN, {"plain": arm(PLAIN, climbs([0.9931, 0.9932, 0.9930, 0.9930]), train=0.9968 - 1.5 / 20_000)})
-    assert "The train accuracy is 99.68 %, +0.37 points" in found
+    assert "test 99.31 %" in found.figures[0]
+    assert "train 99.68 %, 0.37 points above." in found.figures[0]
 
 
 def test_other_steps_raise_the_pairs_that_it_takes() -> None:
     arms = pair(DROPOUT, climbs(THREE), climbs(around(0.9938, 0.0003, 3))) | {"rotation": arm(ROTATION, climbs(THREE))}
     found = told(ROTATION, arms)
-    assert "undecided, as 3 pairs cannot have a p below 0.5 after Holm; for one below 0.05 it takes 7." in found
+    assert "undecided, as 3 pairs cannot have a p below 0.5 after Holm; for one below 0.05 it takes 7." in whole(found)
+    assert "and fewer than 7 cannot show an effect" in found.text
 
 
 def test_one_run_is_told_one_number_of_seeds_and_no_other() -> None:
@@ -207,17 +199,16 @@ def test_one_run_is_told_one_number_of_seeds_and_no_other() -> None:
         (DROPOUT, pair(DROPOUT, climbs([0.9932]), climbs([0.9951]))),
     ):
         found = told(step, arms)
-        numbers = re.findall(r"(\d+) (?:more )?seeds?\b", found)
+        numbers = re.findall(r"(\d+) (?:more )?seeds?\b", whole(found))
         assert len(numbers) == 1, found
-        assert found.endswith(
-            f"Next: about {numbers[0]} seeds in all, planned beforehand and looked at once, as 1 run is too few to judge."
-        )
+        planned = "in all, planned beforehand and looked at once"
+        assert found.next == f"Train about {numbers[0]} seeds {planned}: one run is too few to judge by."
 
 
 def test_seeds_are_asked_for_by_how_many_in_all_and_never_until_something_shows() -> None:
-    whole = GOLDEN.read_text()
-    assert "more seed" not in whole.replace("which more seeds cannot mend", "")
-    asked = [line for line in whole.splitlines() if line.startswith("Next: ") and re.search(r"\d seeds", line)]
+    text = GOLDEN.read_text()
+    assert "more seed" not in text
+    asked = [line for line in text.splitlines() if line.startswith("Next. ") and re.search(r"\d seeds", line)]
     assert len(asked) > 3
     assert all("seeds of this step and of" in line or "in all" in line for line in asked)
     assert all("planned beforehand and looked at once" in line for line in asked)
@@ -225,7 +216,7 @@ def test_seeds_are_asked_for_by_how_many_in_all_and_never_until_something_shows(
 
 def test_a_cycle_that_diverged_is_to_peak_lower() -> None:
     step = PLAIN.then("Cycle", schedule=OneCycle(peak=0.4))
-    assert "Next: a learning rate below 0.4, as 1 run diverged." in told(step, {"cycle": arm(step, {0: []}, diverged=[0])})
+    assert told(step, {"cycle": arm(step, {0: []}, diverged=[0])}).next == "Try a learning rate below 0.4: 1 run diverged."
 
 
 def test_a_mean_just_below_the_target_is_not_called_above_it() -> None:
@@ -233,9 +224,10 @@ def test_a_mean_just_below_the_target_is_not_called_above_it() -> None:
     found = told(
         PLAIN, {"plain": arm(PLAIN, climbs([0.9938, 0.9939, 0.9940, 0.9941, 0.99390, 0.9940, 0.9939, 0.9943, 0.9940, 0.9940]))}
     )
-    assert "answer 99.40 % of the test images right" in found
-    assert "not below" not in found
-    assert "the target is undecided" in found
+    assert "99.399 %" in found.text
+    assert "99.399 %" in found.figures[0]
+    assert "not below" not in whole(found)
+    assert "undecided" in found.text
 
 
 EVERYTHING: dict[str, Any] = {
@@ -270,30 +262,37 @@ def test_every_sentence_has_a_figure_and_every_claim_its_verdict(
     }
     budget = replace(BUDGET, hold=hold)
     found = gather(Ladder("words", budget, [root, step]), arms, LABELS)["nesterov"]
-    text = analyse(step, budget, found, None)
-    assert all(re.search(r"\d", sentence) for sentence in sentences(text))
-    assert_carried(text, found)
-    suggested = sentences(text)[-1]
-    assert suggested.startswith("Next: ")
+    told = analyse(step, budget, found, None)
+    assert all(re.search(r"\d", sentence) for sentence in [*sentences(told.text), *told.figures])
+    assert 2 <= len(sentences(told.text)) <= 3 + bool(lost)
+    assert len(told.text.split()) < 90 + 15 * bool(lost)
+    assert_carried(told, found)
     for name, words in (
         ("augmentation", "augmentation"),
         ("dropout", "dropout"),
         ("schedule", "schedule"),
         ("averaging", "averag"),
     ):
-        assert name not in on or words not in suggested
+        assert name not in on or words not in told.next
 
 
-def assert_carried(text: str, found: Evidence) -> None:
-    """The claims in the text are the verdicts of the evidence."""
+def assert_carried(told: Analysis, found: Evidence) -> None:
+    """The claims in the sentences and in the figures are the verdicts of the evidence."""
     effect, target, late = found.effect, found.target, found.late
     assert effect
+    for verdict in ("helps", "hurts"):
+        assert (f"The change {verdict}" in told.text) == (effect.verdict == verdict)
+    assert ("makes no difference" in told.text) == (effect.verdict == "no difference")
+    assert ("It reaches the target" in told.text) == (target.verdict == "reached")
+    assert ("It misses the target" in told.text) == (target.verdict == "missed")
+    assert ("is falling" in told.text) == (late is not None and (late.rise.high or 0) < 0)
+    text = " ".join(told.figures)
     assert ("the change helps" in text) == (effect.verdict == "helps")
     assert ("the change hurts" in text) == (effect.verdict == "hurts")
     assert ("no difference above" in text) == (effect.verdict == "no difference")
     assert ("McNemar" in text) == (effect.n == 1)
     assert ("too few epochs to judge" in text) == (target.verdict == "too few epochs to judge")
-    assert ("the target is reached" in text) == (target.verdict == "reached")
-    assert ("the target is missed" in text) == (target.verdict == "missed")
+    assert ("Target (reached)" in text) == (target.verdict == "reached")
+    assert ("Target (missed)" in text) == (target.verdict == "missed")
     assert ("still rising" in text) == (late is not None and (late.rise.low or 0) > 0)
     assert ("is falling" in text) == (late is not None and (late.rise.high or 0) < 0)

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from torch import Tensor
 
 from stepladder import AvgPool, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Network
-from stepladder.anatomy import Jump, Row, Size, anatomy, to_data
+from stepladder.anatomy import Jump, Row, Size, Then, anatomy, then, to_data
 from stepladder.engine import plain
 from stepladder.ladders import mnist
 from stepladder.spec import Join
@@ -92,7 +92,7 @@ def test_to_data_adds_up_its_layers_and_names_their_columns() -> None:
         assert data[column] == sum(layer[column] for layer in data["layers"]) > 0
     assert list(data["layers"][0]) == [
         "operation", "input", "output", "kernel", "padding", "stride", "parameters", "macs",
-        "jump_in", "jump_out", "rf_in", "rf_out",
+        "jump_in", "jump_out", "rf_in", "rf_out", "norm", "norm_parameters", "activation", "dropout",
     ]  # fmt: skip
 
 
@@ -159,3 +159,13 @@ def test_receptive_fields_are_what_moves_when_one_pixel_does(network: Network) -
                 assert all(start <= pixel <= end for pixel in seen)
                 if whole and inside[1 - axis].any():  # away from the borders it sees its field to the edges
                     assert (seen[0], seen[-1]) == (start, end)
+
+
+def test_what_follows_in_a_row_tells_its_parameters_apart() -> None:
+    network = Network([Conv(14), Conv(7, norm=None), MaxPool(2), Flatten(), Linear(10)])
+    found = then(network, 0.05)
+    assert found[0] == Then("batch", 28, "relu", 0.05)
+    assert anatomy(network)[0].parameters - found[0].norm_parameters == 126
+    assert found[1:] == [Then(activation="relu"), Then(dropout=0.05), Then(), Then()]  # dropout waits for the pooling of its block
+    layers = to_data(anatomy(network), found)["layers"]
+    assert [layer["norm_parameters"] for layer in layers] == [28, 0, 0, 0, 0]

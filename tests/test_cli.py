@@ -81,6 +81,7 @@ def test_show_prints_a_step_s_layers_as_data() -> None:
     assert found["layers"][2] == {
         "operation": "maxpool", "input": [7, 24, 24], "output": [7, 12, 12], "kernel": 2, "padding": 0, "stride": 2,
         "parameters": 0, "macs": 0, "jump_in": 1, "jump_out": 2, "rf_in": 5, "rf_out": 6,
+        "norm": None, "norm_parameters": 0, "activation": None, "dropout": 0.0,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from test_cli import LADDER
 from test_quick import TINY
 
 from stepladder import Budget, Ladder, Recipe, Step
+from stepladder.analysis import headline
 from stepladder.cli import closing, ending
 from stepladder.evidence import Arm, Evidence, gather
 
@@ -34,36 +35,27 @@ def gathered(accuracies: dict[str, float], seeds: int) -> dict[str, Evidence]:
     return gather(SMALL, arms, LABELS)
 
 
-@pytest.mark.parametrize(
-    ("accuracies", "seeds", "expected"),
-    [
-        ({"plain": 0.98}, 1, "One run a step: too few to judge. Best so far plain, 98.00 %; the target is 99.00 %."),
-        (
-            {"plain": 0.98, "dropout": 0.985, "smooth": 0.9852},
-            10,
-            "No step is shown to reach 99.00 %; 2 of 2 changes are shown to help (dropout and smooth). "
-            "Best mean: smooth, 98.53 % over 10 seeds.",
-        ),
-        (
-            {"plain": 0.98, "dropout": 0.995, "smooth": 0.995},
-            10,
-            "dropout and smooth reach 99.00 %; 1 of 2 changes is shown to help (dropout). "
-            "Best mean: dropout, 99.51 % over 10 seeds.",
-        ),
-        (
-            {"plain": 0.995, "dropout": 0.98},
-            10,
-            "plain reaches 99.00 %; the change is not shown to help. Best mean: plain, 99.51 % over 10 seeds.",
-        ),
-    ],
-)
-def test_what_came_out_is_one_sentence_of_verdicts(accuracies: dict[str, float], seeds: int, expected: str) -> None:
-    assert closing.sentence(SMALL, gathered(accuracies, seeds)) == expected
+def test_the_first_line_is_the_headline_of_the_report() -> None:
+    found = gathered({"plain": 0.98, "dropout": 0.985, "smooth": 0.9852}, 10)
+    said, *_ = closing.lines(SMALL, found, Path("report.html"), ["run", "mine.py"], quick=False)
+    assert said == headline(SMALL, found)
+    assert said.startswith(
+        "No step reaches the target of 99.00 %; of 2 changes, dropout and smooth are shown to help (10 seeds each)."
+    )
+    first, *_ = closing.lines(SMALL, found, Path("report.html"), ["run", "mine.py", "--quick"], quick=True)
+    assert first == "A first look, of few epochs and images: it decides nothing. Best so far: smooth, 98.53 %."
 
 
 def test_arguments_are_left_out_with_their_values() -> None:
     given = ["run", "mine.py", "--seeds", "3", "--runs=seeds", "--seeds=4", "--force", "--data", "my pictures"]
     assert closing.without(given, {"--seeds": 1, "--force": 0}) == ["run", "mine.py", "--runs=seeds", "--data", "my pictures"]
+
+
+def test_seeds_are_asked_for_until_each_change_of_the_ladder_can_be_shown() -> None:
+    # Two changes: p 2 / 2^6 doubled by Holm is 0.06, 2 / 2^7 doubled is 0.03.
+    for seeds, expected in ((1, "run mine.py --seeds 7"), (6, "run mine.py --seeds 7"), (7, "report mine.py --open")):
+        found = gathered({"plain": 0.98, "dropout": 0.98, "smooth": 0.98}, seeds)
+        assert closing.following(["run", "mine.py"], found, quick=False).endswith(f"{expected}`")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +90,9 @@ def test_a_run_ends_with_what_came_out_the_page_and_a_command_that_works(tmp_pat
     )
     assert ran.returncode == 0, ran.stderr
     said, page, following = ran.stdout.splitlines()[-3:]
-    assert "shown to reach 50.00 %" in said or "plain reaches 50.00 %" in said
+    assert said.startswith(
+        "Too few epochs to judge the target of 50.00 %, which must hold for the last 5 (6 seeds). Best mean: plain, "
+    )
     assert page == f"The page: {(tmp_path / 'runs/tiny/report.html').as_uri()}"
     command = following.partition("`")[2].removesuffix("`")
     assert command.endswith(f"report tiny.py --data {small_mnist} --epochs 1 --open")

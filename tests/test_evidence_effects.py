@@ -187,7 +187,7 @@ def test_how_many_pairs_could_show_an_effect_depends_on_the_ladder() -> None:
     assert (ladder["0"].least_p, ladder["0"].pairs_needed) == (1.0, 9)
     alone = adjusted({"0": three, **{str(step): measured(0.001) for step in range(1, 8)}})
     assert (alone["0"].least_p, alone["0"].pairs_needed) == (0.25, 6)
-    assert alone["1"].pairs_needed == 7  # would be the second of a family of two
+    assert alone["1"].pairs_needed == 9  # seeds are added to all, so that all eight would be corrected for
 
 
 def test_no_effects_need_no_correction() -> None:

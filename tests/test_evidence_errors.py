@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepladder import data
-from stepladder.evidence import SUSPECTS, Missed, missed, per_class
+from stepladder.evidence import SUSPECTS, Exchanged, Missed, exchanged, missed, per_class
 
 
 def test_missed_images_come_most_often_missed_first_with_what_was_answered() -> None:
@@ -32,6 +32,17 @@ def test_every_wrong_answer_is_counted_once(rows: list[list[int]]) -> None:
         assert image.label not in image.answers
         assert list(image.answers.values()) == sorted(image.answers.values(), reverse=True)
     assert [(-image.missed_by, image.index) for image in found] == sorted((-image.missed_by, image.index) for image in found)
+
+
+def test_an_image_is_fixed_where_most_of_the_parents_seeds_missed_it_and_most_of_the_steps_do_not() -> None:
+    def of(**missed_by: int) -> list[Missed]:
+        return [Missed(int(name[1:]), 0, seeds, {1: seeds}) for name, seeds in missed_by.items()]
+
+    # of 4 seeds before, and of 3 now; images 4 and 5 were missed by half of them, image 6 by most and by most
+    before, now = of(i9=4, i1=3, i2=1, i4=2, i5=2, i6=3), of(i1=1, i2=2, i3=3, i5=3, i6=3)
+    assert exchanged(now, 3, before, 4) == Exchanged(fixed=(1, 9), broken=(2, 3))
+    assert exchanged(before, 4, now, 3) == Exchanged(fixed=(2, 3), broken=(1, 9))
+    assert exchanged(of(i1=1), 1, of(i2=1), 1) == Exchanged(fixed=(2,), broken=(1,))
 
 
 def test_the_suspect_labels_are_the_fifteen_of_the_published_list_as_this_data_set_numbers_them() -> None:

@@ -220,6 +220,7 @@ def test_what_is_read_can_be_gathered(setup: Setup) -> None:
     assert {step: len(evidence.seeds) for step, evidence in found.items()} == {
         "plain": 3, "narrow": 3, "dropout": 3, "decay": 0, "rotation": 1,
     }  # fmt: skip
+    assert [evidence.exchanged is None for evidence in found.values()] == [True, False, False, True, False]
     verdicts = [evidence.effect and evidence.effect.verdict for evidence in found.values()]
     assert verdicts == [None, "undecided", "dead", None, "one pair: too few to judge"]
 

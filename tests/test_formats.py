@@ -200,4 +200,4 @@ def test_letters_are_answered_by_their_names(tmp_path: Path) -> None:
     assert result["plain"].run().record.classes == list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert result.data["data"]["classes"][-1] == "Z"
     (analysis,) = (step["analysis"] for step in result.data["steps"])
-    assert any(f"is {letter} answered as" in analysis for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert any(f"is {letter} mistaken for" in analysis for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")

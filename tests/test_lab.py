@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from recorded import record_run
 
 import stepladder as sl
-from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, SpecError, Step, data, records
+from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, SpecError, Step, data, engine, records
 from stepladder.data import DataError
 from stepladder.engine import identity
 from stepladder.lab import Lab, Result
@@ -85,6 +85,7 @@ def test_a_result_shows_itself_as_text_and_as_html(result: Result) -> None:
         assert result["plain"].target.verdict in shown
         assert "undecided" in shown
         assert f"{TINY.parameters:,}" in shown
+    assert result.data["headline"] in text
     assert "Dropout [p < 0.1]" in text
     assert "Dropout [p &lt; 0.1]" in page
     assert len({len(line) for line in text.splitlines()[:2]}) == 1  # aligned
@@ -225,7 +226,8 @@ def test_weights_that_were_changed_are_not_used(own: Lab) -> None:
         run.model()
 
 
-def test_a_record_of_schema_1_gives_its_network_and_says_what_it_lacks(small_mnist: Path) -> None:
+def test_a_record_of_schema_1_gives_its_network_and_says_what_it_lacks(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engine.NUMERICS, "native", 2)  # it was made with
     budget = Budget(parameters=5_000, epochs=5, accuracy=0.5)
     run = sl.Lab(Path(__file__).with_name("schema1"), data=small_mnist).result(Ladder("old", budget, [PLAIN]))["plain"].run()
     images, (mean, std) = data.load(small_mnist).test_images, data.load(small_mnist).normalisation()
@@ -256,7 +258,8 @@ def test_two_steps_that_are_the_same_run_are_trained_once(lab: Lab, tmp_path: Pa
     assert [path.parent.parent.name.split("-")[0] for path in tmp_path.glob("*/*/run.json")] == ["plain"]
 
 
-def test_records_made_before_are_found_and_used(small_mnist: Path, tmp_path: Path) -> None:
+def test_records_made_before_are_found_and_used(small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engine.NUMERICS, "native", 2)  # they were made with
     shutil.copytree(Path(__file__).with_name("schema1"), tmp_path / "runs")
     ladder = Ladder("new-name", LADDER.budget, [PLAIN])
     result = sl.Lab(tmp_path / "runs", data=small_mnist).run(ladder, progress=False)

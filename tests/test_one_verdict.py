@@ -1,5 +1,5 @@
-"""What is judged once is said alike, over drawn evidence, in report.json, .md and .html, on the terminal, by check, compare and
-the analysis."""
+"""What is judged once is said alike, over drawn evidence, in report.json, .md and .html, on the terminal, by check, compare, the
+analysis and the headline."""
 
 import html as entities
 import io
@@ -29,26 +29,34 @@ IMAGES = np.zeros((len(LABELS), 1, 28, 28), np.uint8)
 DATASET = Dataset(IMAGES, LABELS, IMAGES, LABELS, "", tuple("0123456789"), "drawn", numbered=True)
 
 TARGETS = {
-    "reached": "the target is reached",
-    "accurate, not held": "accurate, not held: ",
-    "missed": "the target is missed",
-    "undecided": "the target is undecided",
-    "one run: too few to judge": "; one run: too few to judge.",
-    "too few epochs to judge": ": too few epochs to judge.",
-    "over budget": "over budget.",
-    "diverged": "diverged (",
+    "reached": "It reaches the target: ",
+    "accurate, not held": "but does not hold it: ",
+    "missed": "It misses the target",
+    "undecided": r"The target is undecided: |leaves the target undecided",
+    "one run: too few to judge": "One run ends at .*: too few to judge",
+    "too few epochs to judge": "are too short to judge",
+    "over budget": "It is over budget",
+    "diverged": r"(Both|All \d+|The only) runs? diverged",
     "not run": "Not run.",
 }
 """A target's verdicts as the analysis says them."""
 EFFECTS = {
+    "helps": "The change helps: ",
+    "hurts": "The change hurts: ",
+    "no difference": "The change makes no difference above 0.05 points: ",
+    "dead": "The change is dead",
+    "undecided": "Whether the change helps is undecided: ",
+    "one pair: too few to judge": "to tell the change from the seed",
+}
+"""An effect's."""
+EFFECT_FIGURES = {
     "helps": ": the change helps.",
     "hurts": ": the change hurts.",
     "no difference": ": no difference above 0.05 points",
     "dead": "The change is dead",
-    "undecided": "): undecided",
+    "undecided": r"\): undecided",
     "one pair: too few to judge": "; one pair: too few to judge.",
 }
-"""An effect's."""
 OPPOSITE = {"helps": "hurts", "hurts": "helps"}
 
 
@@ -114,7 +122,7 @@ def printed(function: Any, *arguments: Any) -> str:
 
 def rows(table: str, ladder: Ladder) -> dict[str, str]:
     """The lines of a terminal's table by step."""
-    found = {line.split()[0]: line for line in table.splitlines() if line.split()}
+    found = {line.split()[0]: line for line in reversed(table.splitlines()) if line.split()}  # the headline below begins so too
     return {step.id: found[step.id] for step in ladder.steps}
 
 
@@ -144,12 +152,20 @@ def test_every_judgement_is_said_alike_wherever_it_is_said(climb: tuple[Ladder, 
         assert f" {verdict} " in f"{text(cell(row, 'target'))} "
         head = page[page.index(f'id="title-{name}"') :]
         assert verdict in text(head[: head.index("</header>")])
-        assert_said(data["analysis"], verdict, TARGETS, "diverged" if data["diverged"] else "")
-        assert data["analysis"].replace("\n", " ") in written
+        assert_said(data["analysis"], verdict, TARGETS, "" if data["n"] else "diverged")
+        if data["n"]:
+            assert re.match(rf"Target \({verdict}(, but out of reach)?\): ", data["figures"][-1])
+        for told in (data["analysis"], data["next"], *data["figures"]):
+            assert told in written
+            assert told in text(page)
         assert_effect_is_said_alike(
             ladder, arms, data, check, [table[name][8], shown[name], checks[name], text(cell(row, "verdict"))]
         )
     assert_outcome(ladder, checked)
+    assert found["headline"] == checked["headline"]
+    for place in (written, text(page), printed(verdicts.show, ladder, checked)):
+        assert re.sub("[` ]", "", found["headline"]) in re.sub("[` ]", "", place)  # which is code in HTML
+    assert_headline(found["headline"], found["steps"])
 
 
 def section(written: str, name: str) -> list[str]:
@@ -165,10 +181,35 @@ def cell(row: str, name: str) -> str:
 
 
 def assert_said(analysis: str, verdict: str, words: Mapping[str, str], also: str = "") -> None:
-    """The analysis says this verdict and no other."""
-    said = {name for name, phrase in words.items() if phrase in analysis}
+    """The analysis says this verdict and no other, but for one that may be said too."""
+    said = {name for name, phrase in words.items() if re.search(phrase, analysis)}
     assert verdict in said, analysis
     assert said - {also} <= {verdict}, analysis
+
+
+def assert_headline(said: str, steps: list[dict[str, Any]]) -> None:
+    """What is said of the whole ladder is so by the verdicts of its steps."""
+    targets = {step["id"]: step["target_verdict"] for step in steps}
+    effects = {step["id"]: step["effect"] for step in steps if step["effect"]}
+    reached = [name for name, verdict in targets.items() if verdict == "reached"]
+    assert bool(re.search(r"^(\w+|.* and \w+|\d of 4 steps) reach(es)? the target", said) and "No step" not in said) == bool(
+        reached
+    ), said
+    if "No step reaches" in said:
+        shut = [step["target_open"] == "too few seeds hold for it to be reached" for step in steps]
+        judged = ("missed", "accurate, not held", "over budget", "diverged")
+        assert all(verdict in judged or out for verdict, out in zip(targets.values(), shut, strict=True)), said
+    for verb, verdict in (("help", "helps"), ("hurt", "hurts")):
+        names = [name for name, effect in effects.items() if effect["verdict"] == verdict]
+        clause = re.search(rf"([^;,]*?)(?: is| are)?(?: shown)? to {verb}\b", said.partition("It takes")[0])
+        named = [name for name in names if clause and re.search(rf"\b{name}\b", clause[1])]
+        assert named == names or (len(effects) == 1 and f"the one change is shown to {verb}" in said), said
+    open_ = ("undecided", "one pair: too few to judge")
+    few = [
+        effect["pairs_needed"] for effect in effects.values() if effect["verdict"] in open_ and effect["n"] < effect["pairs_needed"]
+    ]
+    assert re.findall(r"It takes (\d+) seeds", said) == ([str(max(few))] if few else []), said
+    assert [name for name, verdict in targets.items() if verdict == "not run"] == [] or "run" in said
 
 
 def assert_effect_is_said_alike(
@@ -184,11 +225,12 @@ def assert_effect_is_said_alike(
         assert verdict in table
         assert ("interval excludes 0" in table) == effect["reason"].startswith("interval excludes 0")
     assert_said(data["analysis"], verdict, EFFECTS)
+    assert_said(" ".join(data["figures"]), verdict, EFFECT_FIGURES)
     step = ladder.step(data["id"])
     assert step.parent
     compared = verdicts.comparison(ladder, step.id, step.parent.id, arms, shared(ladder, arms, step, step.parent))
     assert compared["effect"] == effect
-    assert compared["words"] in data["analysis"]
+    assert compared["words"] in data["figures"]
     assert compared["words"] in verdicts.sentences(compared)
     json.dumps(compared, allow_nan=False)
     back = verdicts.comparison(ladder, step.parent.id, step.id, arms, shared(ladder, arms, step.parent, step))

@@ -146,11 +146,30 @@ def test_suspect_labels_are_marked_in_mnist_alone(tmp_path: Path, found: dict[st
     assert not any(image["suspect"] for step in found["steps"] for image in step["misclassified"])
 
 
+def test_the_images_that_a_step_fixed_and_broke_are_those_that_most_seeds_missed_before_or_miss_now(found: dict[str, Any]) -> None:
+    plain, narrow, *_ = found["steps"]
+    assert (plain["fixed"], plain["broken"]) == (None, None)
+    wrong = [{image["index"] for image in step["misclassified"] if 2 * image["missed_by"] > 3} for step in (plain, narrow)]
+    assert (narrow["fixed"], narrow["broken"]) == (sorted(wrong[0] - wrong[1]), sorted(wrong[1] - wrong[0]))
+    assert narrow["fixed"]
+
+
 def test_a_step_without_records_is_not_run(found: dict[str, Any]) -> None:
     decay = found["steps"][3]
     assert decay["n"] == 0
-    assert decay["analysis"] == "Not run."
-    for name in ("test_accuracy", "train_accuracy", "sampling", "held", "best", "effect", "confusion", "per_class"):
+    assert (decay["analysis"], decay["next"], decay["figures"]) == ("Not run.", "", [])
+    for name in (
+        "test_accuracy",
+        "train_accuracy",
+        "sampling",
+        "held",
+        "best",
+        "effect",
+        "confusion",
+        "per_class",
+        "fixed",
+        "broken",
+    ):
         assert decay[name] is None
     assert (decay["target_verdict"], decay["over_budget"]) == ("not run", [])
     assert decay["parameters"] == NARROW.parameters
@@ -161,8 +180,10 @@ def test_the_file_is_strict_json_of_short_lines_and_its_fields_are_documented(fo
     text = (folder / "report.json").read_text()
     read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert read == json.loads(json.dumps(found))
-    assert max(len(line) for line in text.splitlines() if '"analysis"' not in line) <= 140
     steps = found["steps"]
+    long = [found["headline"], *(told for step in steps for told in (step["analysis"], step["next"], *step["figures"]))]
+    written = [json.dumps(told, ensure_ascii=False) for told in long]
+    assert max(len(line) for line in text.splitlines() if not any(told in line for told in written)) <= 140
     names = {*found, *(name for step in steps for name in step), *steps[1]["effect"], *steps[4]["effect"]["mcnemar"]}
     names |= {*found["budget"], *steps[1]["held"]}
     names |= set(steps[0]["misclassified"][0])

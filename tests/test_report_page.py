@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from recorded import built, record_small
 
 from stepladder import data, report
 from stepladder.job import Setup
+from stepladder.page.trained import examples
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,25 @@ def test_only_the_pages_own_script_may_run(page: Page, folder: Path) -> None:
     assert policy.startswith("default-src 'none';")
 
 
+def test_the_page_begins_with_the_headline_and_an_option_in_it_is_code(folder: Path, found: dict[str, Any]) -> None:
+    text = (folder / "report.html").read_text()
+    (said,) = re.findall(r'<p class="headline">(.*?)</p>', text)
+    assert "<code>--seeds 7</code>" in said
+    assert text.index('class="headline"') < text.index('class="budget"')
+    plain = re.sub("<[^>]*>", "", said).replace("\N{NO-BREAK SPACE}", " ")
+    assert plain == found["headline"].replace("`", "")
+
+
+def test_an_analysis_is_short_and_its_figures_unfold(folder: Path, found: dict[str, Any]) -> None:
+    shown = re.findall(r'<dd class="analysis">(.*?)</dd>', (folder / "report.html").read_text(), flags=re.DOTALL)
+    for element, step in zip(shown, found["steps"], strict=True):
+        assert len(step["analysis"].split()) < 100
+        paragraphs, _, folded = element.partition("<details>")
+        assert paragraphs.count("<p>") == 1 + bool(step["next"])
+        assert folded.count("<li>") == len(step["figures"])
+    assert sum("<details>" in element for element in shown) == 4  # the fifth step is not run
+
+
 def test_what_an_author_writes_is_text(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     assert "Mind &lt;script&gt;alert(1)&lt;/script&gt; &amp; | pipes." in text
@@ -115,34 +136,41 @@ def test_a_step_that_is_not_kept_is_marked_in_the_overview_and_at_its_head(folde
     assert head.index("not kept") < head.index("</header>")
 
 
-def test_every_step_run_has_its_curves_its_matrix_and_its_images(page: Page, found: dict[str, Any], setup: Setup) -> None:
-    assert sum(tag == "svg" for tag, _ in page.elements) == 2 * 4
-    pictures = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+def test_every_step_run_has_its_curves_its_matrix_and_its_images(
+    page: Page, folder: Path, found: dict[str, Any], setup: Setup
+) -> None:
+    assert sum(tag == "svg" for tag, _ in page.elements) == 2 * 4 + 5  # curves, and a network each
+    shown = [int(kinds[5:]) for kinds in page.values("class") if kinds.startswith("pic p")]
     missed = [image["index"] for step in found["steps"] for image in step["misclassified"]]
-    assert len(pictures) == len(missed) > 0
+    assert Counter(missed) <= Counter(shown)
+    assert set(shown) == set(missed) != set()
     images = data.load(setup.data).test_images
-    for picture, index in zip(pictures, missed, strict=True):
-        png = Image.open(io.BytesIO(base64.b64decode(picture.removeprefix("data:image/png;base64,"))))
-        assert np.array_equal(255 - np.asarray(png), images[index, 0])
+    pictures = re.findall(r"\.p(\d+) { background-image: url\(data:image/png;base64,(.*?)\)", (folder / "report.html").read_text())
+    assert {int(index) for index, _ in pictures} == {*missed, *examples(data.load(setup.data).test_labels)}
+    for index, picture in pictures:
+        png = Image.open(io.BytesIO(base64.b64decode(picture)))
+        assert np.array_equal(255 - np.asarray(png), images[int(index), 0])
 
 
 def test_charts_carry_a_reading_for_each_epoch(page: Page, found: dict[str, Any]) -> None:
     readings = [json.loads(text) for text in page.values("data-readings")]
     assert [len(of) for of in readings] == [4] * 2 * 4
     x, test, train, *texts = readings[0][3]
-    assert texts == ["4", "97.00 % (96.80 to 97.20)", "98.10 % (98.00 to 98.20)"]
+    assert texts == ["4", "97.00 % (96.80 to 97.20)", "98.10 % (98.00 to 98.20)", ""]
     assert 90 < x < 100
     assert 0 < train < test < 100  # percent from the top: the train accuracy is the higher one
     assert [[reading[3] for reading in of] for of in readings] == [["1", "2", "3", "4"]] * 8
     history = found["steps"][4]["history"]["0"]
-    assert readings[6][0][4:] == [f"{100 * history[0]['test_accuracy']:.2f} %", f"{100 * history[0]['train_accuracy']:.2f} %"]
+    own = [f"{100 * history[0][f'{part}_accuracy']:.2f} %" for part in ("test", "train")]
+    before = np.mean([epochs[0]["test_accuracy"] for epochs in found["steps"][0]["history"].values()])
+    assert readings[6][0][4:] == [*own, f"{100 * before:.2f} %"]
 
 
 def test_a_misclassified_image_says_without_being_seen_what_it_is(folder: Path, found: dict[str, Any]) -> None:
     text, names = (folder / "report.html").read_text(), found["data"]["classes"]
     for image in found["steps"][0]["misclassified"][:60]:
         answers = " or ".join(names[int(answer)] for answer in image["answers"])
-        assert f'alt="test image {image["index"]}: {names[image["label"]]}, answered {answers}"' in text
+        assert f'aria-label="test image {image["index"]}: {names[image["label"]]}, answered {answers}"' in text
     assert found["steps"][0]["misclassified"]
 
 

@@ -71,6 +71,7 @@ def test_mlflow_finds_every_run_with_its_curves_and_settings(result: Result) -> 
     (path,) = result.write("mlflow")
     client = MlflowClient(f"sqlite:///{path}")
     experiment = client.get_experiment_by_name("small")
+    assert experiment
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     assert sorted(runs) == sorted(f"{row['step']} seed-{row['seed']}" for row in result.rows())
     run = runs["plain seed-1"]

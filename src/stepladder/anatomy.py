@@ -181,10 +181,35 @@ def _pass(field: tuple[Reach, ...], before: Shape, after: Shape, window: Window 
     return field
 
 
-def to_data(rows: list[Row]) -> dict[str, Any]:
-    """`parameters`, `macs` and `layers` as JSON-ready data."""
+class Then(NamedTuple):
+    """What follows in a layer's own row: its norm and how many of the row's parameters are that norm's, its activation, and the
+    share of activations that the recipe drops."""
+
+    norm: str | None = None
+    norm_parameters: int = 0
+    activation: str | None = None
+    dropout: float = 0.0
+
+
+def then(network: Network, dropout: float = 0.0) -> list[Then]:
+    """What follows each layer under a recipe with this dropout."""
+    shapes = network.shapes()[1:]
+    return [
+        Then(
+            norm=norm,
+            norm_parameters=2 * after[0] if norm else 0,
+            activation=getattr(layer, "activation", None),
+            dropout=dropout if network.drops_after(number) else 0.0,
+        )
+        for number, (layer, after) in enumerate(zip(network.layers, shapes, strict=True))
+        for norm in [getattr(layer, "norm", None)]
+    ]
+
+
+def to_data(rows: Sequence[Row], then: Sequence[Then] = ()) -> dict[str, Any]:
+    """`parameters`, `macs` and `layers` as JSON-ready data; of each layer also what follows in it, where that is known."""
     return {
         "parameters": sum(row.parameters for row in rows),
         "macs": sum(row.macs for row in rows),
-        "layers": [asdict(row) for row in rows],
+        "layers": [asdict(row) | after._asdict() for row, after in zip(rows, then or [Then()] * len(rows), strict=True)],
     }

@@ -4,6 +4,7 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
 
 - `schema`, `ladder` (its name), `budget` {`parameters`, `epochs`, `accuracy`, `hold`, `held`}, and of
   `macs`, `ram`, `flash` what it limits
+- `headline`: what the ladder shows, a few sentences made of the verdicts below
 - `made`: the day of the newest record (null without records), so the same records give the same report
 - `data` {`kind` (of the source), `path` (as given, null for the embedded MNIST), `train` (images), `input` (channels, height,
   width), `classes` (their names, in the order of the labels)}
@@ -47,7 +48,10 @@ report.json, schema 2. Accuracies, differences and shares are fractions, interva
     - `per_class`: for each label, the share of its images answered right
     - `misclassified`: a list, most often missed first, of {`index` in the test set, `label`, `missed_by` (seeds),
       `answers` {wrong answer (as text): seeds}, `suspect` (people hold this label of MNIST wrong)}
-    - `analysis`: a paragraph
+    - `fixed`, `broken`: the test images, by index, that most of the parent's seeds answered wrong and most of this step's right,
+      and the reverse; null where either has no finished seed
+    - `analysis`: what the runs show, in two or three sentences; `next`: what to do next, a sentence; `figures`: those behind
+      both, a list of sentences; both are empty where the step is not run
     - `exports`: only where there are some beside the runs, of runs of this step: a list of {`to` (onnx, c, torch, html), `int8`,
       `seed`, `images`, `equal` (how many of them were answered as the record does), `figures` (what it takes, by name, as
       `flash_bytes`, `instructions`), `measured` (a sentence: by what; only where there is one)}
@@ -61,18 +65,19 @@ missed.json: for each step's id its `misclassified`, each image also with `of`, 
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stepladder import anatomy, evidence, networks
-from stepladder.analysis import analyse
+from stepladder.analysis import analyse, headline
 from stepladder.data import Dataset
 from stepladder.evidence import Arm, Effect, Evidence, Missed
 from stepladder.job import Setup
-from stepladder.page import stamp
+from stepladder.page import stamp, trained
 from stepladder.page.markdown import markdown
 from stepladder.records import Epoch, Exports, Record
 from stepladder.spec import to_data
@@ -87,22 +92,28 @@ LINE = 140
 """Characters of a line of report.json, but for long texts."""
 
 
-def write(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> list[Path]:
+def write(
+    found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path, arms: Mapping[str, Arm] = MappingProxyType({})
+) -> list[Path]:
     """Write what `build` found as report.json, report.md, report.html and missed.json, all of them or none; returns their
-    paths. Two that write to one folder at the same time must wait for each other (`records.alone`)."""
+    paths. The page shows images to the networks of `arms`, whose weights it reads. Two that write to one folder at the same
+    time must wait for each other (`records.alone`)."""
     from stepladder.page.html import html  # with matplotlib and jinja2, which `check` and `compare` have no use for
 
     dataset, texts = setup.images(ladder.steps), _texts(found, ladder)
-    page = html(found, ladder, dataset.test_images)
-    texts["report.html"] = stamp.stamped(page, stamp.made_of(texts["report.json"], ladder, dataset))
+    page = html(found, ladder, dataset.test_images, trained.examples(dataset.test_labels) or [0], trained.trained(ladder, arms))
+    made_of = stamp.made_of(texts["report.json"], ladder, dataset, trained.weights(ladder, arms))
+    texts["report.html"] = stamp.stamped(page, made_of)
     folder.mkdir(parents=True, exist_ok=True)
     return _write(folder, {name: texts[name] for name in FILES})
 
 
-def is_written(found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path) -> bool:
+def is_written(
+    found: dict[str, Any], ladder: Ladder, setup: Setup, folder: Path, arms: Mapping[str, Arm] = MappingProxyType({})
+) -> bool:
     """Whether the folder has the report that `write` would write, whole: the page is not drawn for that."""
     texts = _texts(found, ladder)
-    made_of = stamp.made_of(texts["report.json"], ladder, setup.images(ladder.steps))
+    made_of = stamp.made_of(texts["report.json"], ladder, setup.images(ladder.steps), trained.weights(ladder, arms))
     try:
         same = all((folder / name).read_bytes() == content.encode() for name, content in texts.items())
     except OSError:
@@ -135,6 +146,7 @@ def build(
         "schema": SCHEMA,
         "ladder": ladder.name,
         "budget": asked(ladder.budget),
+        "headline": headline(ladder, gathered, quick=setup.reading.quick),
         "made": max((record.environment["date"][:10] for record in every if "date" in record.environment), default=None),
         "engine": setup.engine,
         "device": setup.device,
@@ -155,11 +167,7 @@ def build(
         "steps": [
             _step(step, arms[step.id], gathered[step.id])
             | ({"module": told} if (told := networks.told(step.network, setup.engine)) else {})
-            | {
-                "analysis": analyse(
-                    step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None, names
-                ),
-            }
+            | _analysis(step, ladder, gathered, names)
             | _exported(arms[step.id], exports)
             for step in ladder.steps
         ],
@@ -252,7 +260,7 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "note": step.note,
         "kept": step.kept,
         "epochs": step.recipe.epochs,
-        **anatomy.to_data(networks.rows(step.network)),
+        **anatomy.to_data(networks.rows(step.network), networks.then(step.network, step.recipe.dropout)),
         "device": device._asdict() if (device := networks.device(step.network)) else None,
         "n": len(found.seeds),
         "seeds": list(found.seeds),
@@ -271,12 +279,19 @@ def _step(step: Step, arm: Arm, found: Evidence) -> dict[str, Any]:
         "confusion": found.confusion and [list(row) for row in found.confusion],
         "per_class": found.per_class and list(found.per_class),
         "misclassified": [_missed(image) for image in found.missed],
+        "fixed": found.exchanged and list(found.exchanged.fixed),
+        "broken": found.exchanged and list(found.exchanged.broken),
     }
 
 
 def effect(found: Effect | None) -> dict[str, Any] | None:
     """An effect as data, with its verdict and reason; None where there is none."""
     return None if found is None else {"verdict": found.verdict, "reason": found.reason} | asdict(found)
+
+
+def _analysis(step: Step, ladder: Ladder, gathered: Mapping[str, Evidence], names: Sequence[str]) -> dict[str, Any]:
+    found = analyse(step, ladder.budget, gathered[step.id], gathered[step.parent.id] if step.parent else None, names)
+    return {"analysis": found.text, "next": found.next, "figures": list(found.figures)}
 
 
 def _missed(image: Missed) -> dict[str, Any]:

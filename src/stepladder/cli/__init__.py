@@ -232,7 +232,7 @@ def check(
         chosen = [name.strip() for name in steps.split(",")] if steps is not None else None
         found = quantised.check(result.ladder, result.evidence, result.quantised(chosen))
     else:
-        found = verdicts.check(result.ladder, result.evidence)
+        found = verdicts.check(result.ladder, result.evidence, quick=lab.quick)
     if as_json:
         print(json.dumps(found, indent=1, allow_nan=False))
     elif int8:
@@ -453,7 +453,7 @@ def _tell(result: "Result") -> int:
 
 def _step_data(step: Step) -> dict[str, object]:
     from stepladder.anatomy import to_data
-    from stepladder.networks import device, rows
+    from stepladder.networks import device, rows, then
 
     takes = device(step.network)
     return {
@@ -461,7 +461,7 @@ def _step_data(step: Step) -> dict[str, object]:
         "title": step.title,
         "parent": step.parent.id if step.parent else None,
         "kept": step.kept,
-        **to_data(rows(step.network)),
+        **to_data(rows(step.network), then(step.network, step.recipe.dropout)),
         "device": takes._asdict() if takes else None,
     }
 

@@ -9,7 +9,7 @@ from stepladder.cli import layout
 from stepladder.spec.budget import asked, device_limits
 from stepladder.steps import Ladder, Step
 
-LAYERS = ("#", "operation", "in", "out", "k", "p", "s", "parameters", "MACs", "jump in", "jump out", "RF in", "RF out")
+LAYERS = ("#", "operation", "then", "in", "out", "k", "p", "s", "parameters", "MACs", "jump in", "jump out", "RF in", "RF out")
 """What is told of a layer."""
 
 
@@ -17,25 +17,26 @@ def layers(step: Step) -> None:
     """Print one step's layer table, and what it takes on a micro-controller where that can be told."""
     from stepladder.page import words  # scipy: not for `--help`
 
-    rows(f"{step.id}: {step.title}", networks.rows(step.network))
+    then = [", ".join(words.then(after)) for after in networks.then(step.network, step.recipe.dropout)]
+    rows(f"{step.id}: {step.title}", networks.rows(step.network), then)
     if device := networks.device(step.network):
         print(f"{words.device(device._asdict())}.")
     if told := networks.told(step.network, "native"):
         print(told)
 
 
-def rows(title: str, found: Sequence[Row]) -> None:
-    """Print a layer table."""
+def rows(title: str, found: Sequence[Row], then: Sequence[str] = ()) -> None:
+    """Print a layer table, with what follows in each row where that is told."""
     cells = [
         [
-            str(number), row.operation, _shape(row.input), _shape(row.output),
+            str(number), row.operation, after, _shape(row.input), _shape(row.output),
             *map(_size, (row.kernel, row.padding, row.stride)), f"{row.parameters:,}", f"{row.macs:,}",
             *map(_size, (row.jump_in, row.jump_out, row.rf_in, row.rf_out)),
         ]
-        for number, row in enumerate(found, start=1)
+        for number, (row, after) in enumerate(zip(found, then or [""] * len(found), strict=True), start=1)
     ]  # fmt: skip
     sums = f"{sum(row.parameters for row in found):,}", f"{sum(row.macs for row in found):,}"
-    layout.put(title, LAYERS, 2, cells, ["", "total", *[""] * 5, *sums, *[""] * 4])
+    layout.put(title, LAYERS, 3, cells, ["", "total", *[""] * 6, *sums, *[""] * 4])
 
 
 def steps(ladder: Ladder) -> None:

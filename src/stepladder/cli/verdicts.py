@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from stepladder import evidence, report
-from stepladder.analysis import cells, counted, percent, percents, points
-from stepladder.analysis.sentences import against
+from stepladder.analysis import cells, counted, headline, percent, percents, points
+from stepladder.analysis.grounds import against
 from stepladder.cli import layout
 from stepladder.evidence import Arm, Effect, Evidence, Failure, Outcome
 from stepladder.spec.budget import asked, device_limits
@@ -35,12 +35,14 @@ def sentences(found: dict[str, Any]) -> str:
     return "\n".join([*lines, found["words"]])
 
 
-def check(ladder: Ladder, gathered: Mapping[str, Evidence]) -> dict[str, Any]:
-    """Each step's cost and verdicts, the outcome of the ladder, and a sentence for each reason why it fails."""
+def check(ladder: Ladder, gathered: Mapping[str, Evidence], *, quick: bool = False) -> dict[str, Any]:
+    """Each step's cost and verdicts, what the ladder shows (of a `quick` look nothing), its outcome, and a sentence for each reason
+    why it fails."""
     outcome = evidence.outcome(ladder, gathered)
     return {
         "ladder": ladder.name,
         "budget": asked(ladder.budget),
+        "headline": headline(ladder, gathered, quick=quick),
         "outcome": outcome.status,
         "words": _words(ladder, gathered, outcome),
         "failures": [why_failed(ladder, gathered, failure) for failure in outcome.failures],
@@ -49,7 +51,7 @@ def check(ladder: Ladder, gathered: Mapping[str, Evidence]) -> dict[str, Any]:
 
 
 def show(ladder: Ladder, found: dict[str, Any]) -> None:
-    """Print what `check` found: a line for each step, why it fails, and what the outcome is."""
+    """Print what `check` found: a line for each step, what that shows, why it fails, and what the outcome is."""
     budget = ladder.budget
     title = (
         f"{ladder.name}: {budget.accuracy:.2%} held in the last {counted(budget.hold, 'epoch')} by {budget.held:.0%} of the seeds, "
@@ -64,6 +66,7 @@ def show(ladder: Ladder, found: dict[str, Any]) -> None:
         rows.append([step["id"], step["target_verdict"], compared, str(step["n"]), *figures, *costs])
     heads = ("step", "target", "against its parent", "seeds", "test", "held", "parameters", "epochs")
     layout.put(title, heads, 3, rows)
+    print(found["headline"])
     for failure in found["failures"]:
         print(f"FAILED: {failure}")
     if found["words"]:

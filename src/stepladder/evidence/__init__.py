@@ -6,8 +6,8 @@ judgement is made here, once; all else words and colours it.
 
 from stepladder.evidence.curves import Cut, Late
 from stepladder.evidence.effects import Effect, EffectReason, EffectVerdict, adjusted, effect, live
-from stepladder.evidence.errors import SUSPECTS, Missed, missed, per_class
-from stepladder.evidence.estimates import Best, Estimate, Share, best, estimate, held, sampling, share
+from stepladder.evidence.errors import SUSPECTS, Exchanged, Missed, exchanged, missed, per_class
+from stepladder.evidence.estimates import Best, Estimate, Share, best, estimate, held, reach, sampling, share
 from stepladder.evidence.gather import Evidence, between, compare, gather
 from stepladder.evidence.outcome import Failure, Fault, Outcome, Status, outcome
 from stepladder.evidence.paired import ALPHA, MARGIN, McNemar
@@ -17,7 +17,8 @@ from stepladder.evidence.target import Open, Target, TargetVerdict, target
 
 __all__ = [
     "ALPHA", "MARGIN", "SUSPECTS", "Answered", "Arm", "Best", "Cut", "Effect", "EffectReason", "EffectVerdict", "Estimate",
-    "Evidence", "Failure", "Fault", "LastEpoch", "Late", "McNemar", "Missed", "Open", "Outcome", "Pair", "Quantised", "Share",
-    "Status", "Target", "TargetVerdict", "adjusted", "best", "between", "compare", "effect", "estimate", "gather", "held",
-    "judged", "live", "load", "missed", "outcome", "per_class", "quantised", "quantised_outcome", "sampling", "share", "target",
+    "Evidence", "Exchanged", "Failure", "Fault", "LastEpoch", "Late", "McNemar", "Missed", "Open", "Outcome", "Pair", "Quantised",
+    "Share", "Status", "Target", "TargetVerdict", "adjusted", "best", "between", "compare", "effect", "estimate", "exchanged",
+    "gather", "held", "judged", "live", "load", "missed", "outcome", "per_class", "quantised", "quantised_outcome", "reach",
+    "sampling", "share", "target",
 ]  # fmt: skip

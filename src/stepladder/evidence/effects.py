@@ -52,7 +52,8 @@ class Effect:
     - `mcnemar`: the two runs image by image, with one pair only
     - `live`: False where every shared seed ends with the very weights of the parent
     - `least_p`: the smallest `p_holm` that `n` pairs allow, and `pairs_needed`: how many allow one below 0.05, both with
-      the p of the ladder's other effects as they are
+      the p of the ladder's other effects as they are; of one pair also beside the other single pairs, whose p is 1: whoever
+      adds seeds adds them to all
     """
 
     n: int
@@ -153,7 +154,8 @@ def adjusted(effects: Mapping[str, Effect]) -> dict[str, Effect]:
     )
 
     def adjust(name: str, found: Effect) -> Effect:
-        beside = _beside(found, [effects[other].p for other in family if other != name])
+        others = family if found.n > 1 else effects
+        beside = _beside(found, [effects[other].p for other in others if other != name])
         return replace(beside, p_holm=ps.get(name, 1.0), p_equivalence_holm=equivalences.get(name, 1.0))
 
     return {name: adjust(name, found) for name, found in effects.items()}

@@ -66,6 +66,13 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
     return Estimate(n, mean, float(np.std(values, ddof=1)), float(low), float(high), worst)
 
 
+def reach(n: int) -> float:
+    """How many standard errors the 95 % interval of a mean of `n` values, two at least, reaches to either side (Student's t)."""
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+
+
 def held(histories: Sequence[Sequence[float]], accuracy: float, hold: int) -> Share:
     """The share of seeds whose test accuracy is at least `accuracy` in each of the last `hold` epochs.
 

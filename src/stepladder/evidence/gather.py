@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stepladder import data
 from stepladder.evidence.curves import Cut, Late, cut, late
 from stepladder.evidence.effects import Effect, adjusted, effect, live
-from stepladder.evidence.errors import SUSPECTS, Missed, missed, per_class
+from stepladder.evidence.errors import SUSPECTS, Exchanged, Missed, exchanged, missed, per_class
 from stepladder.evidence.estimates import Best, Estimate, Share, best, estimate, held, sampling
 from stepladder.evidence.paired import mcnemar
 from stepladder.evidence.runs import Arm
@@ -25,7 +25,8 @@ class Evidence:
 
     `lowest` is the smallest test accuracy in the last epochs that the budget asks to hold, over the finished seeds; `sampling`
     is what the test set's own sampling adds to the mean of `test`; `effect` is against the parent; `confusion` (rows are
-    labels, columns answers) is summed over the finished seeds; `missed` has the images that at least one of them answered wrong.
+    labels, columns answers) is summed over the finished seeds; `missed` has the images that at least one of them answered wrong;
+    `exchanged` has those that it fixed and broke of its parent, None where either has no finished seed.
     """
 
     epochs: int
@@ -44,6 +45,7 @@ class Evidence:
     confusion: tuple[tuple[int, ...], ...] | None = None
     per_class: tuple[float | None, ...] | None = None
     missed: tuple[Missed, ...] = ()
+    exchanged: Exchanged | None = None
 
 
 def gather(ladder: Ladder, arms: Mapping[str, Arm], labels: NDArray[np.uint8]) -> dict[str, Evidence]:
@@ -51,7 +53,13 @@ def gather(ladder: Ladder, arms: Mapping[str, Arm], labels: NDArray[np.uint8]) -
     known = adjusted(_effects(ladder, arms, labels))
     alone = {step.id: _alone(step, ladder.budget, arms[step.id], labels) for step in ladder.steps}
     return {
-        name: replace(found, effect=known.get(name), target=beside(found.target, known.get(name))) for name, found in alone.items()
+        step.id: replace(
+            alone[step.id],
+            effect=known.get(step.id),
+            target=beside(alone[step.id].target, known.get(step.id)),
+            exchanged=_exchanged(alone[step.id], alone[step.parent.id]) if step.parent else None,
+        )
+        for step in ladder.steps
     }
 
 
@@ -109,6 +117,12 @@ def _alone(step: Step, budget: Budget, arm: Arm, labels: NDArray[np.uint8]) -> E
         per_class=per_class(confusion),
         missed=tuple(missed([arm.answers[record.seed] for record in finished], labels, _suspects(arm))),
     )
+
+
+def _exchanged(child: Evidence, parent: Evidence) -> Exchanged | None:
+    if not child.seeds or not parent.seeds:
+        return None
+    return exchanged(child.missed, len(child.seeds), parent.missed, len(parent.seeds))
 
 
 def _suspects(arm: Arm) -> frozenset[int]:

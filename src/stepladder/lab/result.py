@@ -170,9 +170,9 @@ class Result:
                     f"{to / 'report.json'}: found a report of {there} runs, these are {here}: "
                     "choose another folder (--output), or force it to be replaced (force=True, --force)"
                 )
-            if report.is_written(found, self.ladder, self.setup, to):
+            if report.is_written(found, self.ladder, self.setup, to, self.arms):
                 return Report(to, tuple(to / name for name in report.FILES), unchanged=True)
-            return Report(to, tuple(report.write(found, self.ladder, self.setup, to)))
+            return Report(to, tuple(report.write(found, self.ladder, self.setup, to, self.arms)))
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -183,13 +183,17 @@ class Result:
         return found | ({"climb": climbed} if climbed else {})
 
     def __str__(self) -> str:
-        return "\n".join([text_table(self.data), *self.problems, *([self.hint] if self.hint else [])])
+        return "\n".join([text_table(self.data), *self._notes])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        notes = [*self.problems, *([self.hint] if self.hint else [])]
-        return html_table(self.data) + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+        return html_table(self.data) + "".join(f"<p>{html.escape(note)}</p>" for note in self._notes)
+
+    @property
+    def _notes(self) -> list[str]:
+        """What stands below the table: what it shows, or why there is nothing, and what went wrong."""
+        return [self.hint or self.data["headline"], *self.problems]
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,17 @@ Nothing here loads torch before a module is read or a network is built.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stepladder.anatomy import Row, anatomy
+from stepladder.anatomy import Row, Then, anatomy
+from stepladder.anatomy import then as anatomy_then
 from stepladder.engine import refusal
 from stepladder.networks.device import Device, device, macs, planned
 from stepladder.networks.module import Lowered, Module, layers
 from stepladder.spec import Network
+from stepladder.spec.layers import forks
 
 __all__ = [
-    "Device", "Lowered", "Module", "Trainer", "device", "layers", "macs", "planned", "read", "rows", "told", "trainer",
+    "Device", "Lowered", "Module", "Then", "Trainer", "device", "layers", "macs", "planned", "read", "rows", "then", "told",
+    "trainer",
 ]  # fmt: skip
 
 
@@ -33,6 +36,18 @@ def read(make: Callable[[], Any], input: tuple[int, int, int] = (1, 28, 28), *, 
 def rows(network: Network | Module) -> list[Row]:
     """The layer table."""
     return anatomy(network) if isinstance(network, Network) else list(network.rows)
+
+
+def then(network: Network | Module, dropout: float = 0.0) -> list[Then]:
+    """What follows in each row of the layer table; nothing in those of a module that layers cannot say alike."""
+    found = layers(network)
+    if found is None:
+        return [Then()] * len(rows(network))
+    told = anatomy_then(found, dropout)
+    if isinstance(network, Module):  # in which a branch is no row
+        told = [after for layer, after in zip(found.layers, told, strict=True) if not forks(layer)]
+        return told if len(told) == len(network.rows) else [Then()] * len(network.rows)
+    return told
 
 
 class Trainer(NamedTuple):

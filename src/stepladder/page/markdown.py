@@ -14,7 +14,9 @@ def markdown(found: dict[str, Any], ladder: Ladder) -> str:
     """The report of `ladder` from report.json's data, ready to paste into a README."""
     steps = list(zip(found["steps"], ladder.steps, strict=True))
     lines = [
-        f"**{ladder.name}**: {words.budget(found['budget'])}. {words.measured(found)}",
+        f"**{ladder.name}**: {found['headline']}",
+        "",
+        f"Budget: {words.budget(found['budget'])}. {words.measured(found)}",
         "",
         *_table(_HEADS, [_row(data, step) for data, step in steps]),
         "",
@@ -88,7 +90,9 @@ def _section(data: dict[str, Any], step: Step) -> list[str]:
     lines = [f"### {data['id']}: {_written(step.label)}", ""]
     if data["target"]:
         lines += [f"**Target.** {_written(data['target'])}", ""]
-    lines += [f"**Result.** {_result(data, step)}", "", f"**Analysis.** {data['analysis']}"]
+    lines += [f"**Result.** {_result(data, step)}", "", f"**Analysis.** {_written(data['analysis'])}"]
+    if data["next"]:
+        lines += ["", f"**Next.** {_written(data['next'])}", "", *(f"- {_written(each)}" for each in data["figures"])]
     if "exports" in data:
         lines += ["", "**Exports.**", "", *(f"- {_written(words.exported(each))}" for each in data["exports"])]
     if data["note"]:

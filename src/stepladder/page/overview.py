@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from stepladder.analysis import cells, counted
@@ -11,6 +12,10 @@ from stepladder.spec.budget import COSTS, DEVICE
 TICKS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Distances between the ticks of a scale, of which the smallest is taken that gives no more than MOST of them."""
 MOST = 5
+AXIS = 140
+"""Pixels of an axis on a desktop; where the window is narrower, it has half of that at least, and `few` ticks."""
+LETTER, GAP = 6, 8
+"""Pixels of a letter of its labels, and between two of them."""
 ROOM = 0.04
 """The part of a scale that is left free at each end."""
 
@@ -38,11 +43,16 @@ EFFECTS: dict[str, str] = {
 
 
 class Scale(NamedTuple):
-    """An axis from `low` to `high` with ticks between; values are fractions."""
+    """An axis from `low` to `high` with ticks between, of which `few` have room on half of it; values are fractions."""
 
     low: float
     high: float
     ticks: list[float]
+
+    @property
+    def few(self) -> list[float]:
+        """Every other tick, with 0 among them where it is one."""
+        return self.ticks[self.ticks.index(0) % 2 if 0 in self.ticks else 0 :: 2]
 
     def place(self, value: float) -> float:
         """Where a value lies, in percent of the axis; beyond an end, at the end."""
@@ -129,10 +139,16 @@ def _scale(values: Sequence[float], least: float, most: float, estimates: Iterab
     room = max(max(shown) - min(shown), TICKS[1]) * ROOM
     low, high = min(shown) - room, max(shown) + room
     for apart in TICKS:
-        ticks = range(math.ceil(low / apart), math.floor(high / apart) + 1)
-        if len(ticks) <= MOST:
+        ticks = [round(tick * apart, 6) for tick in range(math.ceil(low / apart), math.floor(high / apart) + 1)]
+        if len(ticks) <= MOST and _widest(ticks) <= AXIS * apart / (high - low):
             break
-    return Scale(low, high, [round(tick * apart, 6) for tick in ticks])
+    return Scale(low, high, ticks)
+
+
+def _widest(ticks: Sequence[float]) -> float:
+    """What two labels that stand beside one another need at most from middle to middle, in pixels; 0 without two."""
+    letters = [len(f"{100 * tick:+.6g}") if tick else 1 for tick in ticks]
+    return max((LETTER * (one + other) / 2 + GAP for one, other in pairwise(letters)), default=0)
 
 
 def _mark(found: dict[str, Any] | None, seeds: Iterable[float], scale: Scale) -> Mark | None:

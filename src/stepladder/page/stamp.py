@@ -13,10 +13,11 @@ from stepladder.steps import Ladder
 _START = b"<!-- made of "
 
 
-def made_of(data: str, ladder: Ladder, dataset: Dataset) -> str:
-    """The SHA-256 of all that a page shows: the text of report.json, the networks, the images, and what draws them."""
+def made_of(data: str, ladder: Ladder, dataset: Dataset, weights: list[list[str]]) -> str:
+    """The SHA-256 of all that a page shows: the text of report.json, the networks, the hashes of their weights, the images, and
+    what draws them."""
     networks = json.dumps([to_data(step.network) for step in ladder.steps])
-    return hashlib.sha256("\n".join([data, networks, dataset.digest, _drawn_by()]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([data, networks, json.dumps(weights), dataset.digest, _drawn_by()]).encode()).hexdigest()
 
 
 def stamped(page: str, made_of: str) -> str:
@@ -41,6 +42,6 @@ def _line(page: bytes, made_of: str) -> bytes:
 @cache
 def _drawn_by() -> str:
     """The sources that make the page, and the version of what draws its charts."""
-    rooms = [Path(__file__).parent, Path(__file__).parents[1] / "analysis"]
+    rooms = [Path(__file__).parent, *(Path(__file__).parents[1] / name for name in ("analysis", "inference"))]
     files = [file for room in rooms for file in sorted(room.rglob("*")) if file.suffix in (".py", ".html", ".css", ".js")]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() + version("matplotlib")

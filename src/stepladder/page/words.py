@@ -8,10 +8,14 @@ from typing import Any, NamedTuple
 
 from stepladder import networks
 from stepladder.analysis import cells, counted, p_value, percent, point_range, size
+from stepladder.anatomy import Then
 from stepladder.networks import Module
 from stepladder.spec import Affine, Network, StepLR, UserError
 from stepladder.spec.budget import COSTS, device_limits
 from stepladder.steps import Change
+
+ACTIVATIONS = {"relu": "ReLU"}
+"""Activations as they are spelt."""
 
 
 class Part(NamedTuple):
@@ -54,6 +58,13 @@ def layers(network: Network | Module) -> list[str]:
     if lowered is None:
         return [f"{row.operation} to {' x '.join(map(str, row.output))}" for row in networks.rows(network)]
     return [code(layer) for layer in lowered.layers]
+
+
+def then(found: Then) -> list[str]:
+    """What follows a layer in its row, in a few words each: `batch norm (28)` with its parameters, `ReLU`, `dropout 5 %`."""
+    texts = [f"{found.norm} norm ({found.norm_parameters:,})"] if found.norm else []
+    texts += [ACTIVATIONS.get(found.activation, found.activation)] if found.activation else []
+    return texts + ([f"dropout {100 * found.dropout:.3g} %"] if found.dropout else [])
 
 
 def in_layers(network: Network | Module) -> str:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from stepladder.export.html.page import HERE, check_alike, page, programs
+from stepladder.export.html.page import NETWORK, check_alike, page, programs
 from stepladder.export.html.placing import placing
 from stepladder.export.options import Options, Reader
 from stepladder.inference.operation import Program
@@ -62,7 +62,7 @@ def _readers(program: Program, options: Options) -> tuple[Reader, ...]:
 
 
 def _by_node(node: str, path: Path, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    script = (HERE / "network.js").read_text(encoding="utf-8")
+    script = NETWORK.read_text(encoding="utf-8")
     assert script in path.read_text("utf-8")
     with TemporaryDirectory() as made:
         names = [str(Path(made) / name) for name in ("driver.js", "images", "labels")]

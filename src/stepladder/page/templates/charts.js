@@ -1,4 +1,3 @@
-"use strict";
 // Moves a chart's guide to an epoch, by pointer, touch or keyboard; without it the legends keep the last epoch.
 for (const chart of document.querySelectorAll("[data-readings]")) {
   const readings = JSON.parse(chart.dataset.readings); // of each epoch: x, y of test and train in percent, then the texts
@@ -12,10 +11,11 @@ for (const chart of document.querySelectorAll("[data-readings]")) {
     const [x, testY, trainY, ...texts] = readings[shown];
     guide.style.left = test.style.left = train.style.left = `${x}%`;
     test.style.top = `${testY}%`;
+    train.hidden = trainY === null;
     train.style.top = `${trainY}%`;
     outputs.forEach((output, place) => (output.textContent = texts[place]));
     chart.classList.toggle("guided", guided);
-    chart.setAttribute("aria-valuenow", shown + 1);
+    chart.setAttribute("aria-valuenow", texts[0]);
     chart.setAttribute("aria-valuetext", `epoch ${texts[0]}: test ${texts[1]}, train ${texts[2]}`);
   }
 
@@ -34,8 +34,8 @@ for (const chart of document.querySelectorAll("[data-readings]")) {
   }
 
   chart.setAttribute("role", "slider");
-  chart.setAttribute("aria-valuemin", 1);
-  chart.setAttribute("aria-valuemax", last + 1);
+  chart.setAttribute("aria-valuemin", readings[0][3]);
+  chart.setAttribute("aria-valuemax", readings[last][3]);
   chart.tabIndex = 0;
   chart.addEventListener("pointermove", follow);
   chart.addEventListener("pointerdown", follow);
