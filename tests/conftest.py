@@ -53,7 +53,7 @@ def fuzzed(examples: int) -> settings:
 @pytest.fixture(scope="module")
 def in_process() -> Iterator[None]:
     """Runs train in this process."""
-    with patch("stepladder.lab.lab.Workers", Inline), patch("stepladder.lab.climb.Workers", Inline):
+    with patch("stepladder.lab.lab.Workers", Inline):
         yield
 
 

@@ -10,6 +10,7 @@ from stepladder.records.exports import Exports, exports
 from stepladder.records.folder import (
     alone,
     broken,
+    checkpoint_file,
     clear_leftovers,
     copies,
     copies_in,
@@ -42,7 +43,7 @@ from stepladder.records.under_way import forget, note, noted
 
 __all__ = [
     "SCHEMA", "Array", "Checkpoint", "Epoch", "Exports", "Normalisation", "Record", "RecordError", "Source", "Status",
-    "accuracy_fault", "alone", "broken", "clear_leftovers", "copies", "copies_in", "exists", "exports", "fingerprint", "forget",
-    "lacks", "lock", "note", "noted", "progress", "read", "read_checkpoint", "read_logits", "read_weights", "recorded",
-    "run_folder", "tidy", "verify", "write", "write_bytes", "write_checkpoint",
+    "accuracy_fault", "alone", "broken", "checkpoint_file", "clear_leftovers", "copies", "copies_in", "exists", "exports",
+    "fingerprint", "forget", "lacks", "lock", "note", "noted", "progress", "read", "read_checkpoint", "read_logits", "read_weights",
+    "recorded", "run_folder", "tidy", "verify", "write", "write_bytes", "write_checkpoint",
 ]  # fmt: skip
