@@ -29,7 +29,7 @@ HOMES = {
     "pyarrow": {"data.parquet"},
     "scipy": {"evidence.estimates", "evidence.paired", "evidence.target"},
     "distributed": {"cluster", "cluster.client"},
-    "filelock": {"records.folder"},
+    "filelock": {"records.locks"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "train"},
     "onnx": {"export.onnx_file", "export.onnx_module"},

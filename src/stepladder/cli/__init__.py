@@ -20,6 +20,7 @@ from stepladder.cli.options import (
     Json,
     LadderName,
     SameBits,
+    Shared,
     Size,
     height_and_width,
     sides,
@@ -86,6 +87,7 @@ def run(
     threads: Annotated[int | None, typer.Option(help="Threads of one run; given alone: one run at a time.")] = None,
     cluster: Cluster = None,
     same_bits: SameBits = False,
+    shared: Shared = None,
     force: Force = False,
 ) -> None:
     """Train what is missing, then write the report. Interrupted at any moment, the same command goes on. Exits with 1 where a run
@@ -93,7 +95,7 @@ def run(
     loaded = ladders.load(ladder)
     chosen = [name.strip() for name in steps.split(",")] if steps else [step.id for step in loaded.steps]
     with interruptible("The same command goes on after the last whole epoch of each run."):
-        made_by = replace(lab, workers=workers, threads=threads, cluster=cluster, same_bits=same_bits)
+        made_by = replace(lab, workers=workers, threads=threads, cluster=cluster, same_bits=same_bits, shared=shared)
         result = made_by.run(loaded, seeds, steps=chosen, epochs=epochs)
     diverged = [(name, record) for name in chosen for record in result.arms[name].records if record.status == "diverged"]
     for name, record in diverged:
@@ -144,6 +146,7 @@ def climb(
     threads: Annotated[int | None, typer.Option(help="Threads of one run; given alone: one run at a time.")] = None,
     cluster: Cluster = None,
     same_bits: SameBits = False,
+    shared: Shared = None,
 ) -> None:
     """Climb by itself: try changes of one concept on training images kept back, keep what is shown to help, confirm the end on
     fresh seeds. Interrupted at any moment, the same command goes on."""
@@ -163,7 +166,7 @@ def climb(
         begun, limits, hours, runs_budget, output, seed=seed, locked=locked, difference=difference and difference / 100
     )
     with interruptible("The same command goes on where it was."):
-        made_by = replace(lab, workers=workers, threads=threads, cluster=cluster, same_bits=same_bits)
+        made_by = replace(lab, workers=workers, threads=threads, cluster=cluster, same_bits=same_bits, shared=shared)
         told, code = climbs.climb(made_by, first, wish, output, dry_run)
     print(told)
     raise typer.Exit(code)

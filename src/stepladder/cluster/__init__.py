@@ -1,8 +1,9 @@
 """Runs that are made on other machines, by the workers of a Dask cluster. (Nothing here loads Dask before a cluster is opened.)"""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from stepladder.cluster.acceptance import Wanted
 from stepladder.spec import UserError
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
     from stepladder.cluster.client import Cluster
 
-    Where = str | Client
+    Where: TypeAlias = str | Client
 
 _ADDRESS = re.compile(r"local:[1-9][0-9]{0,3}|(tcp|tls|ws|wss)://\S+")
 
@@ -25,20 +26,20 @@ def check(where: object) -> None:
         raise UserError(f"cluster is {type(where).__name__}, expected {expected}")
 
 
-def opened(where: "Where", same_bits: bool = False) -> "Cluster":
+def opened(where: "Where", wanted: Wanted) -> "Cluster":
     """The executor of a cluster; raises UserError where Dask is not installed, and as `Cluster` does."""
     try:
         from stepladder.cluster.client import Cluster
     except ImportError:
         raise UserError("a cluster needs dask.distributed, which is not installed: pip install 'stepladder[cluster]'") from None
-    return Cluster(where, same_bits)
+    return Cluster(where, wanted)
 
 
-def count(where: "Where", same_bits: bool = False) -> int:
+def count(where: "Where", wanted: Wanted) -> int:
     """How many workers a cluster has; raises UserError as `opened` does."""
     if isinstance(where, str) and where.startswith("local:"):
         return int(where.removeprefix("local:"))
-    there = opened(where, same_bits)
+    there = opened(where, wanted)
     try:
         return there.count
     finally:

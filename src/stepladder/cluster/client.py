@@ -8,71 +8,62 @@ what is asked for ends with whoever asked.
 
 import asyncio
 import logging
-import pickle
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from distributed import Client, KilledWorker, LocalCluster
+from distributed.client import ClosedClientError
 
-from stepladder import __version__, records
-from stepladder.cluster import arrivals, worker
-from stepladder.cluster.worker import Order, Part
+from stepladder import records
+from stepladder.cluster import parts, worker
+from stepladder.cluster.acceptance import Wanted, difference, facts_refusal, folder_refusal, refusal
+from stepladder.cluster.parts import Lost
+from stepladder.cluster.queue import Queue, Run
 from stepladder.data import Dataset
-from stepladder.job import Job
-from stepladder.records import RecordError
 from stepladder.spec import UserError
 
-PART_SECONDS = 5.0
-"""After so long a worker ends the epoch under way and sends the checkpoint."""
 ATTEMPTS = 3
-"""So many workers may die under a run, or send what cannot be used, without an epoch between, before the run is given up."""
+"""A run that so many workers lose without an epoch between is given up, and a worker that loses so many runs in a row."""
+CONNECT_SECONDS = 10
 WAIT_SECONDS = 60.0
 """So long a cluster may be without workers."""
+SILENT_SECONDS = 30.0
+"""A worker that is not heard of for so long hangs."""
 POLL_SECONDS = 0.5
 
 
-class Lost(Exception):
-    """A part of a run did not come back, or cannot be used: whose fault it was is said."""
-
-
-@dataclass
-class _Run:
-    job: Job
-    future: Future[Path] = field(default_factory=Future)
-    lost: list[str] = field(default_factory=list)
+class Away(Exception):
+    """The scheduler is not reached: nobody's fault here."""
 
 
 class Cluster(Executor):
     """The workers of a cluster: that of a scheduler's address, of a client, or "local:4" processes here, which end with it.
 
-    Workers that come later are used as well. Those with another Stepladder are not, nor with `same_bits` those with another
-    processor or torch than this process. Raises UserError where there is no scheduler, or no worker that can be used.
+    Workers that come later are used as well. Those with another Stepladder are not, nor those that are not as `wanted`. Raises
+    UserError where there is no scheduler, or no worker that can be used.
     """
 
-    def __init__(self, where: "str | Client", same_bits: bool = False) -> None:
+    def __init__(self, where: "str | Client", wanted: Wanted = Wanted()) -> None:  # noqa: B008 - a value
+        self._where, self._wanted = where, wanted
         self._local, self._client = _opened(where)
-        self._mine = not isinstance(where, Client)
-        self._same_bits = same_bits
-        self._changed = threading.Condition()
-        self._waiting = deque[_Run]()
-        self._futures = list[Future[Path]]()
-        self._threads = dict[str, threading.Thread]()
-        self._workers = frozenset[str]()
+        self._queue = Queue()
+        self._futures = list[Future[Any]]()
+        self._here = frozenset[str]()
+        self._heard = dict[str, tuple[float, float]]()
+        self._fit = set[str]()
         self._refused = dict[str, str]()
-        self._ended = False
-        self.remarks: list[str] = []
-        """What is to be known of its workers, a sentence each."""
+        self._told = set[str]()
+        self._threads = dict[str, threading.Thread]()
         self._watch = threading.Thread(target=self._watched, daemon=True)
         try:
             self._wait_for_workers()
@@ -84,41 +75,32 @@ class Cluster(Executor):
     @property
     def count(self) -> int:
         """How many workers there are now."""
-        return len(self._workers)
+        return len(self._here & self._fit)
 
-    def told(self) -> list[str]:
-        """How many workers there are, where to watch them, and what is to be known of them."""
-        many = f"{self.count} worker{'' if self.count == 1 else 's'}"
+    def told(self) -> str:
+        """How many workers there are, and where to watch them."""
         try:
             watched = f", watched at {self._client.dashboard_link}"
         except KeyError:  # a scheduler without a dashboard
             watched = ""
-        return [f"cluster: {many}{watched}", *self.remarks]
+        return f"cluster: {self.count} worker{'' if self.count == 1 else 's'}{watched}"
 
     def submit(self, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a job trained; the one task there is here is `sweep.train_job`."""
         (job,) = args
-        run = _Run(replace(job, known=job.fingerprint))
+        run = Run(replace(job, known=job.fingerprint))
         self._futures.append(run.future)
-        with self._changed:
-            self._waiting.append(run)
-            self._changed.notify()
+        self._queue.put(run)
         return run.future
 
     def kill(self) -> None:
         """End what is under way, at the latest with its epoch, and cancel what is waiting."""
-        with self._changed:
-            self._ended = True
-            waiting = [*self._waiting]
-            self._waiting.clear()
-            self._changed.notify_all()
-        for run in waiting:
-            run.future.cancel()
+        self._queue.end()
         for thread in [self._watch, *self._threads.values()]:
             if thread.is_alive():
                 thread.join(4 * POLL_SECONDS)
         with suppress(TimeoutError, OSError):  # of a scheduler that is gone already
-            if self._mine:
+            if not isinstance(self._where, Client):
                 self._client.close(timeout=5)
         if self._local:
             with suppress(TimeoutError, OSError):  # its processes end with this one
@@ -133,116 +115,138 @@ class Cluster(Executor):
     # Workers that come and go.
 
     def _wait_for_workers(self) -> None:
+        """Until those that are there are known."""
         until = time.monotonic() + WAIT_SECONDS
-        while not self._workers:
+        while time.monotonic() < until and (not self._here or self._here - self._fit - self._refused.keys()):
             self._look()
-            if self._refused and not self._workers:
-                raise UserError(f"the cluster has no worker that can be used: {'; '.join(self._refused.values())}")
-            if time.monotonic() > until:
-                raise UserError(f"the cluster has no workers, waited {WAIT_SECONDS:.0f} seconds for the first")
-            if not self._workers:
-                time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS / 10)
+        if not self._fit:
+            why = self._why_refused() or f"waited {WAIT_SECONDS:.0f} seconds for the first"
+            raise UserError(f"the cluster has no worker that can be used: {why}")
 
-    def _look(self) -> None:
-        """See which workers there are, and let those begin that are new and can be used."""
-        there = frozenset(self._client.scheduler_info(n_workers=-1)["workers"])
-        new = there - self._workers - self._refused.keys()
-        fit, refused = looked_at(self._client, sorted(new), self._same_bits) if new else ({}, {})
-        self._refused |= refused
-        self.remarks += [sentence for sentence in (*refused.values(), *fit.values()) if sentence]
-        self._workers = (there & self._workers) | fit.keys()
-        for address in sorted(self._workers - self._threads.keys()):
-            self._threads[address] = threading.Thread(target=self._served, args=(address,), daemon=True)
-            self._threads[address].start()
+    def _why_refused(self) -> str:
+        first, *others = [*self._refused.values()] or [""]
+        return f"{first}, and so {len(others)} more" if others else first
 
     def _watched(self) -> None:
         seen = time.monotonic()
-        while not self._ended:
-            known = len(self.remarks)
+        while not self._queue.ended:
+            time.sleep(POLL_SECONDS)
+            why = self._why_refused() or "its last worker has gone"
             try:
                 self._look()
-            except Exception as error:  # of whatever kind: the scheduler is away, and perhaps comes back
-                self._workers = frozenset()
-                why = f"its scheduler does not answer ({type(error).__name__})"
-            else:
-                why = "its last worker has gone"
-            for sentence in self.remarks[known:]:
-                print(sentence, file=sys.stderr)
-            seen = time.monotonic() if self._workers else seen
+            except Exception:  # of whatever kind: the scheduler is away, and perhaps comes back
+                self._here = frozenset()
+                why = "its scheduler does not answer"
+            seen = time.monotonic() if self.count else seen
             if time.monotonic() - seen > WAIT_SECONDS:
-                self._give_up(f"the cluster cannot be used: {why}, {WAIT_SECONDS:.0f} seconds ago")
-            time.sleep(POLL_SECONDS)
+                for run in self._queue.clear():
+                    if run.future.running() or run.future.set_running_or_notify_cancel():
+                        run.future.set_exception(UserError(f"the cluster cannot be used since {WAIT_SECONDS:.0f} seconds: {why}"))
 
-    def _give_up(self, reason: str) -> None:
-        with self._changed:
-            waiting = [*self._waiting]
-            self._waiting.clear()
-        for run in waiting:
-            if run.lost or run.future.set_running_or_notify_cancel():
-                run.future.set_exception(UserError(reason))
+    def _look(self) -> None:
+        """See which workers are there, and let those begin that are new."""
+        if self._client.status == "closed" and isinstance(self._where, str) and not self._local:
+            self._client = _opened(self._where)[1]
+        self._check_reached()
+        now = time.monotonic()
+        seen = {address: found["last_seen"] for address, found in self._client.scheduler_info(n_workers=-1)["workers"].items()}
+        before = self._heard
+        self._heard = {
+            address: before[address] if address in before and before[address][0] == last else (last, now)
+            for address, last in seen.items()
+        }
+        self._here = frozenset(address for address, (_, heard) in self._heard.items() if now - heard < SILENT_SECONDS)
+        self._fit &= self._here
+        self._refused = {address: why for address, why in self._refused.items() if address in seen}
+        for address in sorted(self._here - self._threads.keys() - self._refused.keys()):
+            self._threads[address] = threading.Thread(target=self._served, args=(address,), daemon=True)
+            self._threads[address].start()
+
+    def _check_reached(self) -> None:
+        if self._client.status != "running":
+            raise Away(f"the scheduler is not reached (its client is {self._client.status})")
+
+    def _accepts(self, address: str) -> bool:
+        """Whether a worker is used; says what is to be known of it."""
+        why = refusal(self._run(address, metadata.version, "stepladder"))
+        if not why:
+            found, here = self._run(address, worker.facts), worker.facts()
+            why = facts_refusal(found, here)
+            if not why and (other := difference(found, here)):
+                self._tell(other, f"worker {address} {other}: the last bits of its runs may differ")
+                why = f"{other}, and the same bits are asked for" if self._wanted.same_bits else None
+        if not why and self._wanted.shared:
+            with records.alone(self._wanted.runs, name := f"shared-{threading.get_ident()}"):
+                why = folder_refusal(self._run(address, worker.sees, self._wanted.shared, name), self._wanted.shared)
+        if why:
+            self._refuse(address, why)
+        else:
+            self._fit.add(address)
+        return not why
+
+    def _run(self, address: str, task: Callable[..., Any], *args: Any) -> Any:
+        """What a task returns or raises in a worker, whatever else that does; raises OSError where it is gone."""
+        found = self._client.run(task, *args, workers=[address], on_error="return")[address]
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def _refuse(self, address: str, why: str) -> None:
+        self._refused[address] = f"worker {address} {why}"
+        self._fit.discard(address)
+        self._tell(why, f"{self._refused[address]}: it is not used")
+
+    def _tell(self, about: str, sentence: str) -> None:
+        """Say it, unless it was said of another worker."""
+        if about not in self._told:
+            self._told.add(about)
+            print(sentence, file=sys.stderr)
 
     # One worker.
 
     def _served(self, address: str) -> None:
         """Have runs trained by a worker, one after the other, while it is there."""
-        while run := self._next(address):
-            try:
-                run.future.set_result(self._trained(address, run))
-            except Lost as error:
-                self._again(run, address, error)
-            except BaseException as error:
-                run.future.set_exception(error)
+        lost = 0
+        with suppress(Away, OSError, ClosedClientError):  # it has gone again
+            if address in self._fit or self._accepts(address):
+                while address in self._here and address not in self._refused and not self._queue.ended:
+                    if run := self._queue.take(address, self.count == 1, POLL_SECONDS):
+                        lost = self._made(address, run, lost)
         self._threads.pop(address, None)
 
-    def _next(self, address: str) -> _Run | None:
-        """The next run, once there is one; None where the worker is gone or all is at an end."""
-        with self._changed:
-            while not self._ended and address in self._workers:
-                if not self._waiting:
-                    self._changed.wait(POLL_SECONDS)
-                    continue
-                run = self._waiting.popleft()
-                if run.lost or run.future.set_running_or_notify_cancel():
-                    return run
-        return None
+    def _made(self, address: str, run: Run, lost: int) -> int:
+        """Have a run made; returns how many this worker has lost in a row."""
+        ask, send = partial(self._asked, address), partial(self._send, address)
+        try:
+            shared = self._wanted.shared
+            made = parts.trained_in_place(run, ask, shared) if shared else parts.trained(run, ask, send)
+        except records.Held:  # another command makes it, which may be killed
+            self._queue.put(run)
+            time.sleep(POLL_SECONDS)
+        except Away:
+            self._queue.put(run, first=True)
+            raise
+        except Lost as error:
+            lost += 1
+            self._again(run, address, error)
+            if lost == ATTEMPTS:
+                self._refuse(address, f"lost {lost} runs, one after the other (the last: {error})")
+        except BaseException as error:
+            run.future.set_exception(error)
+        else:
+            lost = 0
+            run.future.set_result(made)
+        return lost
 
-    def _again(self, run: _Run, address: str, error: Lost) -> None:
+    def _again(self, run: Run, address: str, error: Lost) -> None:
         """Put a run that was lost in front of all others, unless it was lost too often."""
-        run.lost.append(f"{address}: {error}")
-        with self._changed:
-            if self._ended:
-                run.future.set_exception(CancelledError())
-            elif len(run.lost) < ATTEMPTS:
-                self._waiting.appendleft(run)
-                self._changed.notify()
-            else:
-                why = "; ".join(run.lost)
-                run.future.set_exception(UserError(f"run {run.job} was lost {len(run.lost)} times, and is given up: {why}"))
-
-    def _trained(self, address: str, run: _Run) -> Path:
-        """The folder of a run that a worker has made from its last checkpoint on, unless it is recorded."""
-        job = run.job
-        dataset = job.setup.dataset()
-        with records.lock(job.folder):
-            folder = job.folder  # only now: another ladder may have begun this run under another name
-            if not records.exists(folder):
-                records.clear_leftovers(folder)
-            while not records.exists(folder):
-                there = records.read_checkpoint(folder)
-                saved = records.checkpoint_file(folder).read_bytes() if there else None
-                order = pickle.dumps(tuple(Order(job, saved, dataset.digest, PART_SECONDS)))
-                found: Part = self._asked(address, worker.part, order)
-                try:
-                    if found.files:
-                        arrivals.record(folder, found.files, dataset.test_labels)
-                    elif found.checkpoint:
-                        arrivals.checkpoint(folder, found.checkpoint, len(there.history) if there else 0)
-                        run.lost.clear()
-                    else:
-                        self._send(address, dataset)
-                except RecordError as error:
-                    raise Lost(f"it sent what cannot be used: {error}") from None
-        return folder
+        run.lost.append((address, str(error)))
+        if len(run.lost) < ATTEMPTS:
+            self._queue.put(run, first=True)
+        else:
+            why = "; ".join(f"{where}: {reason}" for where, reason in run.lost)
+            run.future.set_exception(UserError(f"run {run.job} was lost {len(run.lost)} times, and is given up: {why}"))
 
     def _send(self, address: str, dataset: Dataset) -> None:
         """Send images to a worker, which keeps them."""
@@ -264,12 +268,12 @@ class Cluster(Executor):
             future = self._client.submit(task, given, workers=[address], allow_other_workers=False, pure=False)
             future.add_done_callback(lambda _: done.set())
             while not done.wait(POLL_SECONDS):
-                if self._ended:
-                    raise Lost("the command has ended")
-                if address not in self._workers:
-                    raise Lost("the worker was killed or died, or cannot be reached")
+                if self._queue.ended or address not in self._here:
+                    self._check_reached()
+                    raise Lost("the command has ended" if self._queue.ended else "the worker was killed, died or hangs")
             return future.result()
-        except (OSError, CancelledError, asyncio.CancelledError, KilledWorker) as error:  # OSError: its disk, or the way there
+        except (OSError, CancelledError, asyncio.CancelledError, KilledWorker, ClosedClientError) as error:
+            self._check_reached()  # OSError: its disk, or the way there
             raise Lost(str(error) or type(error).__name__) from None
         finally:
             if future is not None:
@@ -293,34 +297,6 @@ def _opened(where: "str | Client") -> tuple[LocalCluster | None, Client]:
         )
         return local, Client(local, set_as_default=False)
     try:
-        return None, Client(where, timeout=10, set_as_default=False)
+        return None, Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
     except OSError as error:
         raise UserError(f"cluster {where}: no scheduler answers there ({error})") from None
-
-
-def looked_at(client: Client, addresses: Sequence[str], same_bits: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Which of these workers can be used, with what is to be known of each, if anything; and which cannot, with the reason."""
-    here = worker.facts()
-    fit, refused = dict[str, str](), dict[str, str]()
-    for address, found in client.run(metadata.version, "stepladder", workers=list(addresses), on_error="return").items():
-        if found == __version__:
-            fit[address] = ""
-        elif not isinstance(found, OSError):  # of one that has gone meanwhile
-            has = f"Stepladder {found}" if isinstance(found, str) else "no Stepladder"
-            refused[address] = f"worker {address} has {has}, expected {__version__}: it is not used"
-    facts = client.run(worker.facts, workers=list(fit), on_error="return") if fit else {}
-    for address in list(fit):
-        found = facts.get(address)
-        if not isinstance(found, worker.Facts):
-            refused[address] = f"worker {address} cannot be asked what it is ({found}): it is not used"
-        elif found.numerics != here.numerics:
-            refused[address] = f"worker {address} has the numerics {found.numerics}, expected {here.numerics}: it is not used"
-        elif found != here:
-            told = f"worker {address} has torch {found.torch} on {found.processor}, here it is {here.torch} on {here.processor}"
-            if same_bits:
-                refused[address] = f"{told}: it is not used, as the same bits are asked for"
-            else:
-                fit[address] = f"{told}: its runs may differ from those made here in their last bits"
-        if address in refused:
-            del fit[address]
-    return fit, refused

@@ -1,16 +1,17 @@
-"""What a worker of a cluster does: a part of a run, in a folder of its own that is gone afterwards."""
+"""What a worker of a cluster does: a part of a run, in a folder of its own that is gone afterwards, or where all runs are."""
 
 import pickle
 import threading
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from stepladder import data, engine, records
-from stepladder.data import DataError, Dataset
+from stepladder.data import DataError, Dataset, store
 from stepladder.data.dataset import hashed
 from stepladder.environment import processor
 from stepladder.job import Job
@@ -49,9 +50,29 @@ class Part(NamedTuple):
     files: dict[str, bytes] | None = None
 
 
+class InPlace(NamedTuple):
+    """A run that is to go on where it lies, for about so many seconds, on images that are kept decoded in a folder: None is the
+    embedded MNIST."""
+
+    job: Job
+    images: Path | None
+    seconds: float
+
+
 def facts() -> Facts:
     """Those of this process."""
     return Facts(dict(engine.NUMERICS), version("torch"), processor())
+
+
+def sees(folder: Path, name: str) -> bool | None:
+    """Whether a lock of this name that another machine holds in a folder holds here as well; None where it is not seen."""
+    if not records.lock_file(folder, name).exists():
+        return None
+    try:
+        with records.alone(folder, name, wait=False):
+            return False
+    except records.Held:
+        return True
 
 
 def keep(dataset: Dataset) -> None:
@@ -80,3 +101,21 @@ def part(order: bytes) -> Part:
         if records.exists(folder):
             return Part(files={name: (folder / name).read_bytes() for name in FILES if (folder / name).exists()})
         return Part(records.checkpoint_file(folder).read_bytes())
+
+
+def part_in_place(order: bytes) -> bool:
+    """Train a part of a run (a pickled `InPlace`) in the folder of runs itself; returns whether the run is recorded now."""
+    from stepladder.train import train
+
+    job, images, seconds = InPlace(*pickle.loads(order))
+    dataset = data.load(None, job.setup.reading) if images is None else _mapped(images)
+    with _ONE:
+        return records.exists(train(job, data.with_classes(dataset, job.step.network.classes), seconds))
+
+
+@cache
+def _mapped(folder: Path) -> Dataset:
+    dataset = store.read(folder)
+    if dataset is None:
+        raise DataError(f"{folder}: found no images, expected those of the folder of runs")
+    return dataset

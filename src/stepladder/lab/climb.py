@@ -232,6 +232,8 @@ def seconds(plan: Plan, setup: Setup) -> float:
 
 def _driven(work: Drive, opened: Opened, workers: int, progress: bool) -> Climb:
     """The climb at its end."""
+    if sentence := records.no_locks(work.setup.runs):
+        live.tell(sentence)
     for fold in range(work.plan.folds):
         replace(work.setup, reading=work.setup.reading._replace(fold=fold)).keep()
     executor = opened(workers)

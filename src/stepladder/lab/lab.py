@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepladder import cluster, engine, evidence, live, networks, records, sweep
+from stepladder.cluster.acceptance import Wanted
 from stepladder.data import Dataset, Reading, check_fits
 from stepladder.environment import cores
 from stepladder.evidence import Effect
@@ -47,7 +48,8 @@ class Lab:
     - `workers`: processes that train at the same time; None is one for each core. `threads` of one run; given alone, one run trains
       at a time. The native engine's bits do not depend on either
     - `cluster`: train on the workers of a Dask cluster (docs/cluster.md) instead: the address of its scheduler, "local:4" for four
-      processes here, or a client of dask.distributed. With `same_bits` its workers must have this processor and this torch
+      processes here, or a client of dask.distributed. With `same_bits` its workers must have this processor and this torch;
+      `shared` is the folder of runs as its workers see it: they read and write there, and nothing is sent
     - `quick`: a first look: three epochs on a part of the images, in records and a report of their own
 
     Raises UserError for an engine or a device that is not there. Images are read when they are needed first.
@@ -68,24 +70,26 @@ class Lab:
     quick: bool = False
     cluster: "Where | None" = None
     same_bits: bool = False
+    shared: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("holdout", 0), ("fold", 0), ("workers", 1), ("threads", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):
                 raise UserError(f"{name} is {value!r}, expected a whole number of at least {least}")
-        for name in ("runs", "data"):
+        for name in ("runs", "data", "shared"):
             value = getattr(self, name)
             if (not isinstance(value, str | Path) or not str(value) or "\0" in str(value)) and not (
-                name == "data" and value is None
+                name != "runs" and value is None
             ):
                 raise UserError(f"{name} is {value!r}, expected a path")
         if self.cluster is not None:
             cluster.check(self.cluster)
             if self.workers is not None:
                 raise UserError(f"workers is {self.workers}, expected None: a cluster has its own (cluster is {self.cluster!r})")
-        elif self.same_bits:
-            raise UserError("same_bits is True, expected False: it is of a cluster's workers, and cluster is None")
+        elif self.same_bits or self.shared:
+            name = "same_bits" if self.same_bits else "shared"
+            raise UserError(f"{name} is of a cluster's workers, and cluster is None: name one")
         check_reading(self.split, self.size, self.channels)
         if type(self.quick) is not bool:
             raise UserError(f"quick is {self.quick!r}, expected True or False")
@@ -243,7 +247,7 @@ class Lab:
         """The plan of a climb, what its runs are made with, and how many at the same time; trains nothing."""
         from stepladder.lab import climb
 
-        workers = self._workers(cores()) if self.cluster is None else cluster.count(self.cluster, self.same_bits)
+        workers = self._workers(cores()) if self.cluster is None else cluster.count(self.cluster, self._wanted)
         setup = replace(climb.kept_back(self.setup), threads=self._threads(workers))
         plan = climb.begin(setup, workers, start, wish)
         self._check([plan.start])
@@ -269,9 +273,14 @@ class Lab:
         """Of one run, where so many train at the same time."""
         return self.threads or (1 if self.cluster is not None else max(1, cores() // workers))
 
+    @property
+    def _wanted(self) -> Wanted:
+        """What is asked of a cluster's workers."""
+        return Wanted(self.same_bits, Path(self.runs), None if self.shared is None else Path(self.shared))
+
     def _executor(self, workers: int) -> "Workers | Cluster":
         """What trains: so many processes here, or the workers of the cluster."""
-        return Workers(workers) if self.cluster is None else cluster.opened(self.cluster, self.same_bits)
+        return Workers(workers) if self.cluster is None else cluster.opened(self.cluster, self._wanted)
 
     def _of(self, ladder: Ladder, epochs: int | None) -> Ladder:
         """The ladder with the epochs that it is to have here."""
@@ -353,6 +362,8 @@ def _train(jobs: list[Job], executor_for: "Callable[[int], Workers | Cluster]", 
     if not todo:
         return []
     runs.mkdir(parents=True, exist_ok=True)
+    if sentence := records.no_locks(runs):
+        live.tell(sentence)
     jobs[0].setup.keep()
     executor = executor_for(len(todo))
     try:

@@ -29,9 +29,9 @@ def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> N
     print(f"{recorded} of {recorded + todo} runs are recorded in {runs}, {todo} to train.", flush=True)
 
 
-def tell(sentences: Sequence[str]) -> None:
+def tell(sentence: str) -> None:
     """Say what is to be known before it begins."""
-    print("\n".join(sentences), flush=True)
+    print(sentence, flush=True)
 
 
 def counted(done: Iterable[Any], total: int, what: str) -> Iterator[Any]:
