@@ -35,7 +35,7 @@ from stepladder.spec import UserError
 ATTEMPTS = 3
 """A run that so many workers lose without an epoch between is given up, and a worker that loses so many runs in a row."""
 CONNECT_SECONDS = 10
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 """So long a cluster may be without workers."""
 SILENT_SECONDS = 30.0
 """A worker that is not heard of for so long hangs."""
@@ -138,6 +138,7 @@ class Cluster(Executor):
             except Exception:  # of whatever kind: the scheduler is away, and perhaps comes back
                 self._here = frozenset()
                 why = "its scheduler does not answer"
+                self._tell("away", f"the cluster's scheduler does not answer; it has {WAIT_SECONDS:.0f} seconds to come back")
             seen = time.monotonic() if self.count else seen
             if time.monotonic() - seen > WAIT_SECONDS:
                 for run in self._queue.clear():
@@ -296,6 +297,7 @@ def _opened(where: "str | Client") -> tuple[LocalCluster | None, Client]:
             silence_logs=logging.CRITICAL,
         )
         return local, Client(local, set_as_default=False)
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it tells is told here
     try:
         return None, Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
     except OSError as error:
