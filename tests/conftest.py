@@ -97,6 +97,14 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def few_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `small_mnist`, but with 200 and 100."""
+    mnist = data.load()
+    arrays = (mnist.train_images[:200, 0], mnist.train_labels[:200], mnist.test_images[:100, 0], mnist.test_labels[:100])
+    return write_idx_folder(tmp_path_factory.mktemp("few-mnist"), arrays)
+
+
+@pytest.fixture(scope="session")
 def small_network() -> Network:
     """A network that trains on `small_mnist` in a fraction of a second an epoch."""
     return Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])

@@ -1,7 +1,6 @@
 """A cluster of processes on loopback that can be killed and started again at little cost: what they import is imported once."""
 
 import asyncio
-import pickle
 import random
 import socket
 import tempfile
@@ -11,17 +10,17 @@ from pathlib import Path
 
 from distributed import Scheduler, Worker
 
-from stepladder.cluster import worker
-from stepladder.cluster.worker import Part
+from stepladder import train as training
+from stepladder.data import Dataset
+from stepladder.job import Job
+from stepladder.train import train
 
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["machines", "stepladder.train"])
 
-part = worker.part
-
 
 class Machines:
-    """A scheduler and so many workers, each a process; what run each part of theirs is of is written into a file as it begins."""
+    """A scheduler and so many workers, each a process; as a part begins to train, its run is written into a file."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder, self.log, self.count = folder, folder / "begun", count
@@ -79,15 +78,15 @@ def schedule(port: int) -> None:
 def serve(address: str, folder: Path) -> None:
     """Be a worker, until the scheduler is gone."""
 
-    def counted(order: bytes) -> Part:
+    def counted(job: Job, dataset: Dataset, seconds: float) -> Path:
         with (folder / "begun").open("a") as log:
-            log.write(f"{pickle.loads(order)[0]}\n")
-        return part(order)
+            log.write(f"{job}\n")
+        return train(job, dataset, seconds)
 
     async def be() -> None:
         async with Worker(address, host="127.0.0.1", nthreads=1, memory_limit=0, local_directory=str(folder)) as made:
             await made.finished()
 
     tempfile.tempdir = str(folder)
-    worker.part = counted
+    training.train = counted  # type: ignore[assignment]
     asyncio.run(be())

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,12 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import write_idx_folder
 from distributed import Client, get_worker
 from machines import Machines
 
-from stepladder import AdamW, Budget, Lab, Network, Recipe, Step, UserError, cluster, data, records
-from stepladder.cluster import acceptance, parts, worker
+from stepladder import AdamW, Budget, Lab, Network, Recipe, Step, UserError, cluster, records
+from stepladder.cluster import acceptance, opening, parts, worker
 from stepladder.cluster import client as clients
 from stepladder.cluster.acceptance import Wanted
 from stepladder.cluster.client import Cluster
@@ -61,17 +61,9 @@ def executor(client: Client, quick: None) -> Iterator[Cluster]:
     executor.kill()
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with very few of MNIST's."""
-    mnist = data.load()
-    arrays = (mnist.train_images[:200, 0], mnist.train_labels[:200], mnist.test_images[:100, 0], mnist.test_labels[:100])
-    return write_idx_folder(tmp_path_factory.mktemp("few"), arrays)
-
-
-def jobs(images: Path, runs: Path, network: Network, epochs: int, seeds: int) -> list[Job]:
+def jobs(images: Path, runs: Path, network: Network, epochs: int, seeds: int, first: int = 0) -> list[Job]:
     step = Step("Plain", network, Recipe(epochs=epochs, optimizer=AdamW(), dropout=0.1))
-    return [Job("mine", step, seed, Setup(runs, images)) for seed in range(seeds)]
+    return [Job("mine", step, seed, Setup(runs, images)) for seed in range(first, first + seeds)]
 
 
 def hashes(jobs: list[Job]) -> list[str]:
@@ -134,9 +126,9 @@ def limit_files(size: int) -> None:
 
 
 def test_runs_have_the_bits_of_those_made_here_and_leave_nothing_else(
-    executor: Cluster, images: Path, small_network: Network, tmp_path: Path
+    executor: Cluster, few_mnist: Path, small_network: Network, tmp_path: Path
 ) -> None:
-    here, there = (jobs(images, tmp_path / name, small_network, 3, 4) for name in ("here", "there"))
+    here, there = (jobs(few_mnist, tmp_path / name, small_network, 3, 4) for name in ("here", "there"))
     assert last(sweep(there, executor, poll=0.05)).failures == []
     assert hashes(there) == made_here(here)
     assert {path.name for path in there[0].folder.parent.iterdir()} == {"0", "1", "2", "3"}
@@ -145,9 +137,9 @@ def test_runs_have_the_bits_of_those_made_here_and_leave_nothing_else(
 
 
 def test_runs_begin_in_the_order_of_the_ladder_and_end_with_the_command(
-    executor: Cluster, client: Client, images: Path, small_network: Network, tmp_path: Path
+    executor: Cluster, client: Client, few_mnist: Path, small_network: Network, tmp_path: Path
 ) -> None:
-    futures: list[Future[Path]] = [executor.submit(train_job, job) for job in jobs(images, tmp_path, small_network, 1000, 4)]
+    futures: list[Future[Path]] = [executor.submit(train_job, job) for job in jobs(few_mnist, tmp_path, small_network, 1000, 4)]
     while not futures[1].running():
         time.sleep(0.02)
     assert [future.running() for future in futures] == [True, True, False, False]
@@ -161,9 +153,9 @@ def test_runs_begin_in_the_order_of_the_ladder_and_end_with_the_command(
 
 
 def test_a_run_whose_worker_is_killed_goes_on_elsewhere_with_the_same_bits(
-    executor: Cluster, client: Client, images: Path, small_network: Network, tmp_path: Path
+    executor: Cluster, client: Client, few_mnist: Path, small_network: Network, tmp_path: Path
 ) -> None:
-    here, there = (jobs(images, tmp_path / name, small_network, 20, 2) for name in ("here", "there"))
+    here, there = (jobs(few_mnist, tmp_path / name, small_network, 20, 2) for name in ("here", "there"))
     killed, most, pids = 0, dict[int, int](), workers(client)
     for now in sweep(there, executor, poll=0.02):
         for run in now.running:
@@ -177,10 +169,10 @@ def test_a_run_whose_worker_is_killed_goes_on_elsewhere_with_the_same_bits(
 
 
 def test_a_run_whose_worker_hangs_goes_on_elsewhere_and_the_worker_comes_back(
-    executor: Cluster, client: Client, images: Path, small_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    executor: Cluster, client: Client, few_mnist: Path, small_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "SILENT_SECONDS", 4.0)
-    here, there = (jobs(images, tmp_path / name, small_network, 20, 2) for name in ("here", "there"))
+    here, there = (jobs(few_mnist, tmp_path / name, small_network, 20, 2) for name in ("here", "there"))
     hangs, counts, pids = 0, set[int](), workers(client)
     try:
         for now in sweep(there, executor, poll=0.02):
@@ -192,7 +184,7 @@ def test_a_run_whose_worker_hangs_goes_on_elsewhere_and_the_worker_comes_back(
         assert hashes(there) == made_here(here)
     finally:
         os.kill(hangs or os.getpid(), signal.SIGCONT)
-    assert {1, 2} <= counts
+    assert min(counts) < 2 == max(counts)
     until = time.monotonic() + 10
     while executor.count < 2:
         assert time.monotonic() < until
@@ -203,7 +195,7 @@ def test_a_run_whose_worker_hangs_goes_on_elsewhere_and_the_worker_comes_back(
 def test_what_a_faulty_worker_loses_is_made_elsewhere_and_it_is_not_used_any_more(
     executor: Cluster,
     client: Client,
-    images: Path,
+    few_mnist: Path,
     small_network: Network,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -211,7 +203,7 @@ def test_what_a_faulty_worker_loses_is_made_elsewhere_and_it_is_not_used_any_mor
     fault: str,
 ) -> None:
     faulty = next(iter(workers(client)))
-    there = jobs(images, tmp_path, small_network, 2, 12)
+    there = jobs(few_mnist, tmp_path, small_network, 2, 12)
     if fault == "damage":
         put(monkeypatch, DamagedBy(faulty))
     else:
@@ -230,7 +222,7 @@ def test_what_a_faulty_worker_loses_is_made_elsewhere_and_it_is_not_used_any_mor
 @pytest.mark.parametrize(("fault", "why"), [(dies, "killed, died or hangs"), (damaged, "its SHA-256 is")])
 def test_a_run_that_is_lost_again_and_again_is_given_up_and_named(
     executor: Cluster,
-    images: Path,
+    few_mnist: Path,
     small_network: Network,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -239,7 +231,7 @@ def test_a_run_that_is_lost_again_and_again_is_given_up_and_named(
 ) -> None:
     monkeypatch.setattr(clients, "ATTEMPTS", 2)
     put(monkeypatch, fault)
-    (job,) = jobs(images, tmp_path, small_network, 1, 1)
+    (job,) = jobs(few_mnist, tmp_path, small_network, 1, 1)
     (failure,) = last(sweep([job], executor, poll=0.05)).failures
     assert "run plain seed 0 was lost 2 times" in failure.reason
     assert failure.reason.count(why) == 2
@@ -247,10 +239,9 @@ def test_a_run_that_is_lost_again_and_again_is_given_up_and_named(
 
 
 def test_two_commands_on_one_cluster_and_one_folder_train_nothing_twice(
-    executor: Cluster, client: Client, made: Machines, images: Path, small_network: Network, tmp_path: Path
+    executor: Cluster, client: Client, made: Machines, few_mnist: Path, small_network: Network, tmp_path: Path
 ) -> None:
-    before = len(made.begun())
-    both = jobs(images, tmp_path / "runs", small_network, 3, 8)
+    both = jobs(few_mnist, tmp_path / "runs", small_network, 3, 8, first=100)
     other, ends = Cluster(client), list[Progress]()
     sweeps = [threading.Thread(target=lambda by=by: ends.append(last(sweep(both, by, poll=0.05)))) for by in (executor, other)]
     for each in sweeps:
@@ -259,14 +250,14 @@ def test_two_commands_on_one_cluster_and_one_folder_train_nothing_twice(
         each.join(60)
     other.kill()
     assert [end.failures for end in ends] == [[], []]
-    assert 3 * 8 <= len(made.begun()) - before <= 3 * 8 + 2  # with what began and had no images yet
+    assert Counter(each for each in made.begun() if each in set(map(str, both))) == {str(job): 3 for job in both}
 
 
 def test_workers_that_see_the_folder_of_runs_write_there(
-    client: Client, quick: None, images: Path, small_network: Network, tmp_path: Path
+    client: Client, quick: None, few_mnist: Path, small_network: Network, tmp_path: Path
 ) -> None:
     (tmp_path / "seen").symlink_to(tmp_path / "there")
-    here, there = (jobs(images, tmp_path / name, small_network, 3, 3) for name in ("here", "there"))
+    here, there = (jobs(few_mnist, tmp_path / name, small_network, 3, 3) for name in ("here", "there"))
     there[0].setup.keep()
     executor = Cluster(client, Wanted(runs=tmp_path / "there", shared=tmp_path / "seen"))
     try:
@@ -295,12 +286,12 @@ def test_whether_a_lock_holds_on_another_machine_is_seen(tmp_path: Path) -> None
 
 
 def test_a_lab_tells_its_cluster_and_trains_there(
-    client: Client, images: Path, small_network: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    client: Client, few_mnist: Path, small_network: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     budget = Budget(parameters=10_000, epochs=1, accuracy=0.9, hold=1)
-    ladder = Ladder("mine", budget, [jobs(images, tmp_path, small_network, 1, 1)[0].step])
+    ladder = Ladder("mine", budget, [jobs(few_mnist, tmp_path, small_network, 1, 1)[0].step])
     address = client.scheduler_info(n_workers=0)["address"]
-    result = Lab(tmp_path, data=images, cluster=address).run(ladder, seeds=2)
+    result = Lab(tmp_path, data=few_mnist, cluster=address).run(ladder, seeds=2)
     assert result.problems == []
     assert len(result.arms["plain"].records) == 2
     assert "cluster: 2 workers" in capsys.readouterr().out
@@ -342,9 +333,14 @@ def test_what_is_no_cluster_is_refused(where: Any) -> None:
 
 
 def test_an_address_where_no_scheduler_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(opening, "CONNECT_SECONDS", 0.5)
     with pytest.raises(UserError, match=r"cluster tcp://127\.0\.0\.1:9: no scheduler answers there"):
         cluster.opened("tcp://127.0.0.1:9", Wanted())
+
+
+def test_tls_without_its_settings_is_refused() -> None:
+    with pytest.raises(UserError, match=r"cluster tls://127\.0\.0\.1:9: TLS needs Dask's settings distributed\.comm\.tls\.ca-file"):
+        cluster.opened("tls://127.0.0.1:9", Wanted())
 
 
 def test_a_cluster_has_its_own_workers() -> None:

@@ -23,7 +23,7 @@ LADDER = """
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, Network, Recipe, Step
 
 tiny = Network([Conv(8, stride=2), Conv(16, stride=2), Conv(10, activation=None), GlobalAvgPool()])
-plain = Step("Plain", network=tiny, recipe=Recipe(epochs=1, batch_size=50, dropout=0.1), target="Learn.")
+plain = Step("Plain", network=tiny, recipe=Recipe(epochs=1, batch_size=10, dropout=0.1), target="Learn.")
 smooth = plain.then("Smooth", label_smoothing=0.1, target="Doubt.")
 ladder = Ladder("tiny", budget=Budget(parameters=5_000, epochs=1, accuracy=0.1), steps=[plain, smooth])
 """
@@ -47,13 +47,13 @@ def weights(runs: Path) -> dict[str, str]:
 
 
 def test_a_cluster_whose_processes_are_killed_loses_nothing_and_trains_twice_only_what_was_lost(
-    tmp_path: Path, small_mnist: Path
+    tmp_path: Path, few_mnist: Path
 ) -> None:
     here, there, chance = tmp_path / "here", tmp_path / "there", random.Random(1)
     made = Machines(tmp_path, WORKERS)
     began, before, ended, commands = (killed := time.monotonic()), 0, 0, 1
     scheduler_killed = False
-    running = command(tmp_path, small_mnist, there, "--cluster", made.address)
+    running = command(tmp_path, few_mnist, there, "--cluster", made.address)
     try:
         while running.poll() is None:
             done = recorded(there)
@@ -63,7 +63,7 @@ def test_a_cluster_whose_processes_are_killed_loses_nothing_and_trains_twice_onl
             if done > RUNS / 3 and commands == 1:
                 running.kill()
                 running.communicate()
-                running, commands = command(tmp_path, small_mnist, there, "--cluster", made.address), 2
+                running, commands = command(tmp_path, few_mnist, there, "--cluster", made.address), 2
             if done > RUNS * 2 / 3 and not scheduler_killed:
                 made.kill_scheduler()
                 scheduler_killed = True
@@ -79,7 +79,7 @@ def test_a_cluster_whose_processes_are_killed_loses_nothing_and_trains_twice_onl
     print(f"{RUNS} runs in {seconds:.0f} seconds, {ended} workers ended: {twice} runs begun twice")
     assert len(set(begun)) == recorded(there) == RUNS
     assert twice <= ended + WORKERS  # each of which had one, at most; so had the first command
-    assert command(tmp_path, small_mnist, here).wait() == 0
+    assert command(tmp_path, few_mnist, here).wait() == 0
     assert weights(there) == weights(here)
     names = [{str(path.relative_to(each)) for path in each.rglob("*")} - {".index.sqlite"} for each in (here, there)]
     assert names[0] == names[1]

@@ -28,7 +28,7 @@ HOMES = {
     "PIL": {"data.describe", "data.pictures", "page.pictures"},
     "pyarrow": {"data.parquet"},
     "scipy": {"evidence.estimates", "evidence.paired", "evidence.target"},
-    "distributed": {"cluster", "cluster.client"},
+    "distributed": {"cluster", "cluster.client", "cluster.opening"},
     "filelock": {"records.locks"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "train"},

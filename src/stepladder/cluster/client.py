@@ -7,12 +7,11 @@ what is asked for ends with whoever asked.
 """
 
 import asyncio
-import logging
 import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import replace
@@ -21,12 +20,13 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-from distributed import Client, KilledWorker, LocalCluster
+from distributed import Client, KilledWorker
 from distributed.client import ClosedClientError
 
 from stepladder import records
 from stepladder.cluster import parts, worker
 from stepladder.cluster.acceptance import Wanted, difference, facts_refusal, folder_refusal, refusal
+from stepladder.cluster.opening import opened
 from stepladder.cluster.parts import Lost
 from stepladder.cluster.queue import Queue, Run
 from stepladder.data import Dataset
@@ -34,7 +34,6 @@ from stepladder.spec import UserError
 
 ATTEMPTS = 3
 """A run that so many workers lose without an epoch between is given up, and a worker that loses so many runs in a row."""
-CONNECT_SECONDS = 10
 WAIT_SECONDS = 120.0
 """So long a cluster may be without workers."""
 SILENT_SECONDS = 30.0
@@ -55,7 +54,7 @@ class Cluster(Executor):
 
     def __init__(self, where: "str | Client", wanted: Wanted = Wanted()) -> None:  # noqa: B008 - a value
         self._where, self._wanted = where, wanted
-        self._local, self._client = _opened(where)
+        self._local, self._client = opened(where)
         self._queue = Queue()
         self._futures = list[Future[Any]]()
         self._here = frozenset[str]()
@@ -148,7 +147,7 @@ class Cluster(Executor):
     def _look(self) -> None:
         """See which workers are there, and let those begin that are new."""
         if self._client.status == "closed" and isinstance(self._where, str) and not self._local:
-            self._client = _opened(self._where)[1]
+            self._client = opened(self._where)[1]
         self._check_reached()
         now = time.monotonic()
         seen = {address: found["last_seen"] for address, found in self._client.scheduler_info(n_workers=-1)["workers"].items()}
@@ -167,6 +166,11 @@ class Cluster(Executor):
     def _check_reached(self) -> None:
         if self._client.status != "running":
             raise Away(f"the scheduler is not reached (its client is {self._client.status})")
+
+    def _check_there(self, address: str) -> None:
+        if self._queue.ended or address not in self._here:
+            self._check_reached()
+            raise Lost("the command has ended" if self._queue.ended else "the worker was killed, died or hangs")
 
     def _accepts(self, address: str) -> bool:
         """Whether a worker is used; says what is to be known of it."""
@@ -259,7 +263,11 @@ class Cluster(Executor):
             test_labels=np.asarray(dataset.test_labels),
             validation=None,
         )
-        (sent,) = self._client.scatter([loaded], workers=[address], hash=False)
+        try:
+            (sent,) = self._client.scatter([loaded], workers=[address], hash=False)
+        except (Exception, asyncio.CancelledError) as error:  # of many kinds, where the worker has gone
+            self._check_reached()
+            raise Lost(f"images could not be sent to it ({type(error).__name__}: {error})") from None
         self._asked(address, worker.keep, sent)
 
     def _asked(self, address: str, task: Callable[..., Any], given: Any) -> Any:
@@ -269,36 +277,20 @@ class Cluster(Executor):
             future = self._client.submit(task, given, workers=[address], allow_other_workers=False, pure=False)
             future.add_done_callback(lambda _: done.set())
             while not done.wait(POLL_SECONDS):
-                if self._queue.ended or address not in self._here:
-                    self._check_reached()
-                    raise Lost("the command has ended" if self._queue.ended else "the worker was killed, died or hangs")
-            return future.result()
-        except (OSError, CancelledError, asyncio.CancelledError, KilledWorker, ClosedClientError) as error:
-            self._check_reached()  # OSError: its disk, or the way there
-            raise Lost(str(error) or type(error).__name__) from None
+                self._check_there(address)
+            while True:
+                try:
+                    return future.result(timeout=SILENT_SECONDS)
+                except TimeoutError:  # what came of it is waited for in vain where the worker died before it was fetched
+                    if future.status == "error":
+                        raise
+                    self._check_there(address)
+        except (Exception, asyncio.CancelledError) as error:
+            self._check_reached()
+            if future is None or future.status != "error" or isinstance(error, OSError | KilledWorker):
+                raise Lost(str(error) or type(error).__name__) from None  # its disk, or the way there and back
+            raise
         finally:
             if future is not None:
                 with suppress(Exception):  # of a client that has lost its scheduler
                     future.cancel()
-
-
-def _opened(where: "str | Client") -> tuple[LocalCluster | None, Client]:
-    """The cluster of processes that was started here, if one was, and a client."""
-    if isinstance(where, Client):
-        return None, where
-    if where.startswith("local:"):
-        count = int(where.removeprefix("local:"))
-        local = LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            memory_limit=0,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )
-        return local, Client(local, set_as_default=False)
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it tells is told here
-    try:
-        return None, Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
-    except OSError as error:
-        raise UserError(f"cluster {where}: no scheduler answers there ({error})") from None
