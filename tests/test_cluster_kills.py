@@ -79,7 +79,9 @@ def test_a_cluster_whose_processes_are_killed_loses_nothing_and_trains_twice_onl
     print(f"{RUNS} runs in {seconds:.0f} seconds, {ended} workers ended: {twice} runs begun twice")
     assert len(set(begun)) == recorded(there) == RUNS
     assert twice <= ended + WORKERS  # each of which had one, at most; so had the first command
-    assert command(tmp_path, few_mnist, here).wait() == 0
+    alone = command(tmp_path, few_mnist, here)
+    alone.communicate()
+    assert alone.returncode == 0
     assert weights(there) == weights(here)
     names = [{str(path.relative_to(each)) for path in each.rglob("*")} - {".index.sqlite"} for each in (here, there)]
     assert names[0] == names[1]
