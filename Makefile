@@ -1,14 +1,16 @@
 # make run: set up, train the nine steps, write the report.   make test: set up, run the whole test suite on all cores.
 # make docs: the site, into build/site.   make wheel: the sdist, and a wheel made from it, into dist.
 # make fuzz: an hour (FUZZ_SECONDS) of drawn inputs.   make kills: kill the real command line 100 times (KILLS).
+# make cluster: 60 runs on a cluster of which a worker is killed every few seconds (CLUSTER: runs, workers, seconds).
 PYTHON ?= python3
 ARGS ?=
 FUZZ_SECONDS ?= 3600
 KILLS ?= 100
+CLUSTER ?= 60,3,3
 BIN := .venv/bin
 NATIVE := CMakeLists.txt $(wildcard native/*)
 
-.PHONY: setup run test docs wheel fuzz kills lint bench clean
+.PHONY: setup run test docs wheel fuzz kills cluster lint bench clean
 .DELETE_ON_ERROR:
 
 setup: .venv/.ready
@@ -41,6 +43,9 @@ fuzz: setup
 
 kills: setup
 	STEPLADDER_KILLS=$(KILLS) $(BIN)/python -m pytest -q -p no:cacheprovider tests/test_kills.py $(ARGS)
+
+cluster: setup
+	STEPLADDER_CLUSTER=$(CLUSTER) $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/test_cluster_kills.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .

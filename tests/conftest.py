@@ -53,7 +53,7 @@ def fuzzed(examples: int) -> settings:
 @pytest.fixture(scope="module")
 def in_process() -> Iterator[None]:
     """Runs train in this process."""
-    with patch("stepladder.lab.lab.Workers", Inline), patch("stepladder.lab.climb.Workers", Inline):
+    with patch("stepladder.lab.lab.Workers", Inline):
         yield
 
 
@@ -94,6 +94,14 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mnist = data.load()
     arrays = (mnist.train_images[:2000, 0], mnist.train_labels[:2000], mnist.test_images[:500, 0], mnist.test_labels[:500])
     return write_idx_folder(tmp_path_factory.mktemp("small-mnist"), arrays)
+
+
+@pytest.fixture(scope="session")
+def few_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `small_mnist`, but with 200 and 100."""
+    mnist = data.load()
+    arrays = (mnist.train_images[:200, 0], mnist.train_labels[:200], mnist.test_images[:100, 0], mnist.test_labels[:100])
+    return write_idx_folder(tmp_path_factory.mktemp("few-mnist"), arrays)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from inline import Inline
 import stepladder as sl
 from stepladder import Budget, Conv, GlobalAvgPool, Ladder, MaxPool, Network, Recipe, Step, ladders
 from stepladder.lab import Lab
-from stepladder.lab import climb as climbing
 from stepladder.spec import UserError
 
 KILLS = int(os.environ.get("STEPLADDER_KILLS", 1))
@@ -38,7 +37,6 @@ BUDGET = Budget(parameters=1_500, epochs=2, accuracy=0.3, hold=1)
 @pytest.fixture
 def lab(tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A lab on a few images that trains in this process."""
-    monkeypatch.setattr(climbing, "Workers", Inline)
     monkeypatch.setattr("stepladder.lab.lab.Workers", Inline)
     monkeypatch.chdir(tmp_path)
     return sl.Lab("runs", data=small_mnist, workers=1)

@@ -12,7 +12,7 @@ import stepladder
 
 ROOMS = (
     *("__main__", "cli", "lab", "trackers", "export", "report", "page", "analysis", "live", "climb", "evidence"),
-    *("sweep", "workers", "train", "stepping", "state", "job", "data", "records", "ladders", "", "steps"),
+    *("sweep", "workers", "cluster", "train", "stepping", "state", "job", "data", "records", "ladders", "", "steps"),
     *("networks", "tracing", "inference", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
@@ -28,7 +28,8 @@ HOMES = {
     "PIL": {"data.describe", "data.pictures", "page.pictures"},
     "pyarrow": {"data.parquet"},
     "scipy": {"evidence.estimates", "evidence.paired", "evidence.target"},
-    "filelock": {"records.folder"},
+    "distributed": {"cluster", "cluster.client", "cluster.opening"},
+    "filelock": {"records.locks"},
     "msgspec": {"records.checkpoint", "records.record"},
     "safetensors": {"export.torch_file", "records.checkpoint", "records.folder", "lab.run", "page.trained", "train"},
     "onnx": {"export.onnx_file", "export.onnx_module"},

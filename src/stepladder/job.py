@@ -32,7 +32,7 @@ class Setup:
 
         Raises DataError for files that cannot be used, in this way or by such a network.
         """
-        found = data.load(self.data, self.reading, self._kept)
+        found = data.load(self.data, self.reading, self.kept)
         try:
             return found if classes is None else data.with_classes(found, classes)
         except DataError as error:
@@ -40,10 +40,11 @@ class Setup:
 
     def keep(self) -> None:
         """Decode the images to where all runs map them, unless that is done."""
-        data.keep(self.data, self.reading, self._kept)
+        data.keep(self.data, self.reading, self.kept)
 
     @property
-    def _kept(self) -> Path:
+    def kept(self) -> Path:
+        """The folder in which images are kept decoded."""
         return self.runs / ".data"
 
     def images(self, steps: Sequence[Step]) -> Dataset:

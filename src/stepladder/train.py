@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterator
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -61,12 +61,15 @@ class Diverged(ArithmeticError):
     """The loss of an epoch was not finite."""
 
 
-def train(job: Job) -> Path:
+def train(job: Job, dataset: data.Dataset | None = None, seconds: float | None = None) -> Path:
     """Train one run to its end, from its checkpoint where it has one, and write its record; returns the record's folder.
 
-    A run that is recorded already is left as it is. Raises DataError and RecordError for files that cannot be used.
+    `dataset` are its images, where they are not to be read from where its setup says. After so many `seconds` it ends with the
+    epoch under way, and leaves a checkpoint in place of a record. A run that is recorded already is left as it is. Raises DataError
+    and RecordError for files that cannot be used.
     """
-    dataset = job.setup.dataset(job.step.network.classes)
+    until = inf if seconds is None else time.monotonic() + seconds
+    dataset = dataset or job.setup.dataset(job.step.network.classes)
     data.check_fits(dataset, job.step.network.input)
     if records.fingerprint(job.step, dataset.digest, job.setup.identity(job.step)) != job.fingerprint:
         raise DataError(f"{job.setup.data}: the images have changed since this run was asked for")
@@ -74,11 +77,11 @@ def train(job: Job) -> Path:
         folder = job.folder  # only now: another ladder may have begun this run under another name
         if not records.exists(folder):
             with torch.random.fork_rng(["cuda"] if job.setup.device == "cuda" else []):
-                _train(job, dataset, folder)
+                _train(job, dataset, folder, until)
     return folder
 
 
-def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
+def _train(job: Job, dataset: data.Dataset, folder: Path, until: float) -> None:
     network, recipe, setup = job.step.network, job.step.recipe, job.setup
     trainer = networks.trainer(network, setup.engine).engine
     engine = ENGINES[trainer]
@@ -101,6 +104,8 @@ def _train(job: Job, dataset: data.Dataset, folder: Path) -> None:
         for epoch in fit(run, recipe, images, Streams(job.seed, dropout), len(history), folder):
             history.append(epoch)
             records.write_checkpoint(folder, Checkpoint(history, threads, state.arrays(run), job.fingerprint, job.seed))
+            if time.monotonic() >= until and len(history) < recipe.epochs:
+                return
     except Diverged:
         status = "diverged"
 

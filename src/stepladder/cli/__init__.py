@@ -12,7 +12,20 @@ import typer
 from stepladder import __version__, ladders
 from stepladder.cli import ending, shells, tables
 from stepladder.cli.ending import interruptible, status
-from stepladder.cli.options import Channels, Epochs, Force, Json, LadderName, Size, height_and_width, sides, with_lab
+from stepladder.cli.options import (
+    Channels,
+    Cluster,
+    Epochs,
+    Force,
+    Json,
+    LadderName,
+    SameBits,
+    Shared,
+    Size,
+    height_and_width,
+    sides,
+    with_lab,
+)
 from stepladder.spec import UserError
 from stepladder.spec.budget import asked
 from stepladder.steps import Ladder, Step
@@ -72,6 +85,9 @@ def run(
     epochs: Epochs = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; left out: one for each core.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of one run; given alone: one run at a time.")] = None,
+    cluster: Cluster = None,
+    same_bits: SameBits = False,
+    shared: Shared = None,
     force: Force = False,
 ) -> None:
     """Train what is missing, then write the report. Interrupted at any moment, the same command goes on. Exits with 1 where a run
@@ -79,7 +95,8 @@ def run(
     loaded = ladders.load(ladder)
     chosen = [name.strip() for name in steps.split(",")] if steps else [step.id for step in loaded.steps]
     with interruptible("The same command goes on after the last whole epoch of each run."):
-        result = replace(lab, workers=workers, threads=threads).run(loaded, seeds, steps=chosen, epochs=epochs)
+        made_by = replace(lab, workers=workers, threads=threads, cluster=cluster, same_bits=same_bits, shared=shared)
+        result = made_by.run(loaded, seeds, steps=chosen, epochs=epochs)
     diverged = [(name, record) for name in chosen for record in result.arms[name].records if record.status == "diverged"]
     for name, record in diverged:
         if record.seed < seeds:
@@ -127,6 +144,9 @@ def climb(
     seed: Annotated[int, typer.Option(help="Of the order in which moves are tried.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Worker processes; left out: one for each core.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of one run; given alone: one run at a time.")] = None,
+    cluster: Cluster = None,
+    same_bits: SameBits = False,
+    shared: Shared = None,
 ) -> None:
     """Climb by itself: try changes of one concept on training images kept back, keep what is shown to help, confirm the end on
     fresh seeds. Interrupted at any moment, the same command goes on."""
@@ -146,7 +166,8 @@ def climb(
         begun, limits, hours, runs_budget, output, seed=seed, locked=locked, difference=difference and difference / 100
     )
     with interruptible("The same command goes on where it was."):
-        told, code = climbs.climb(replace(lab, workers=workers, threads=threads), first, wish, output, dry_run)
+        made_by = replace(lab, workers=workers, threads=threads, cluster=cluster, same_bits=same_bits, shared=shared)
+        told, code = climbs.climb(made_by, first, wish, output, dry_run)
     print(told)
     raise typer.Exit(code)
 

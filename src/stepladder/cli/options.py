@@ -24,6 +24,12 @@ Epochs = Annotated[int | None, typer.Option(help="Epochs of every step, instead 
 Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
 Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to this height and width.")]
 Channels = Annotated[int | None, typer.Option(help="Make pictures grey (1) or colour (3).")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="WHERE", help="Train on a Dask cluster: tcp://HOST:PORT, or local:4 for four processes here."),
+]
+Shared = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The folder of runs as its workers see it: they write there.")]
+SameBits = Annotated[bool, typer.Option("--same-bits", help="Refuse its workers of another processor or torch.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data instead of text.")]
 
 

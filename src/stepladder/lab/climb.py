@@ -28,13 +28,17 @@ from stepladder.spec import Budget, Network, UserError
 from stepladder.steps import Ladder, Step
 from stepladder.steps.source import source
 from stepladder.steps.step import SHORT, no_folder
-from stepladder.workers import Workers
 
 if TYPE_CHECKING:
+    from stepladder.cluster.client import Cluster
     from stepladder.lab.result import Result
+    from stepladder.workers import Workers
 
 Confirm = Callable[[Ladder, list[str]], "Result"]
 """Trains `CONFIRMED` seeds of these steps of a ladder on all training images, and opens the test set."""
+
+Opened = Callable[[int], "Workers | Cluster"]
+"""Opens what so many runs are made by at the same time."""
 
 FOLDS = 4
 """Parts of the training images that are kept back in turn: one explores, the others verify."""
@@ -151,15 +155,18 @@ def _narrowed(step: Step, budget: Budget) -> Step:
     return Step(f"{step.title[: SHORT - 24]}, within the budget", network, recipe, step.target, step.note)
 
 
-def climb(plan: Plan, setup: Setup, workers: int, wish: Wish, output: Path, confirm: Confirm, progress: bool) -> Climbed:
-    """Climb as planned, confirm, and write the ladder to `output` and its report beside the runs."""
+def climb(
+    plan: Plan, setup: Setup, workers: int, wish: Wish, output: Path, confirm: Confirm, progress: bool, executor: Opened
+) -> Climbed:
+    """Climb as planned, confirm, and write the ladder to `output` and its report beside the runs. Runs are made by what
+    `executor` opens for so many workers."""
     folder = setup.runs / wish.name
     _check_output(output, folder)
     with records.alone(setup.runs, f"{wish.name}-climb"):
         begun_with = asked(plan, setup, "runs" if wish.runs else "hours", wish.runs or wish.hours or 0)
         begun = opened(folder / "climb.jsonl", begun_with, lambda: enough(plan, runs_that_fit(plan, setup, wish)) < FEW, plan.total)
         plan = replace(plan, few=begun.few, total=begun.total)  # as it was begun, by whatever workers
-        now = _driven(Drive(plan, setup, wish.runs is None, folder / "climb.jsonl"), workers, progress)
+        now = _driven(Drive(plan, setup, wish.runs is None, folder / "climb.jsonl"), executor, workers, progress)
         made = ladder(now, wish.name)
         result = None if plan.locked else _confirmed(made, now, confirm)
         opened_on = _told(folder).get("opened") or (datetime.date.today().isoformat() if result else None)
@@ -223,11 +230,13 @@ def seconds(plan: Plan, setup: Setup) -> float:
     return step.recipe.epochs * sum(epoch.seconds for epoch in record.history)
 
 
-def _driven(work: Drive, workers: int, progress: bool) -> Climb:
+def _driven(work: Drive, opened: Opened, workers: int, progress: bool) -> Climb:
     """The climb at its end."""
+    if sentence := records.no_locks(work.setup.runs):
+        live.tell(sentence)
     for fold in range(work.plan.folds):
         replace(work.setup, reading=work.setup.reading._replace(fold=fold)).keep()
-    executor = Workers(workers)
+    executor = opened(workers)
     try:
         stands = drive(work, executor, workers)
         if progress:

@@ -1,11 +1,12 @@
 """A lab: where runs are kept, what images they are made on, and what trains them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepladder import engine, evidence, live, networks, records, sweep
+from stepladder import cluster, engine, evidence, live, networks, records, sweep
+from stepladder.cluster.acceptance import Wanted
 from stepladder.data import Dataset, Reading, check_fits
 from stepladder.environment import cores
 from stepladder.evidence import Effect
@@ -22,6 +23,8 @@ from stepladder.workers import Workers
 
 if TYPE_CHECKING:
     from stepladder.climb.plan import Plan
+    from stepladder.cluster import Where
+    from stepladder.cluster.client import Cluster
     from stepladder.lab.climb import Climbed, Wish
 
 MOST_SEEDS = 100_000
@@ -44,6 +47,9 @@ class Lab:
     - `engine`: "native" or "torch"; None is native on the CPU and torch on CUDA. `device`: "cpu" or "cuda"
     - `workers`: processes that train at the same time; None is one for each core. `threads` of one run; given alone, one run trains
       at a time. The native engine's bits do not depend on either
+    - `cluster`: train on the workers of a Dask cluster (docs/cluster.md) instead: the address of its scheduler, "local:4" for four
+      processes here, or a client of dask.distributed. With `same_bits` its workers must have this processor and this torch;
+      `shared` is the folder of runs as its workers see it: they read and write there, and nothing is sent
     - `quick`: a first look: three epochs on a part of the images, in records and a report of their own
 
     Raises UserError for an engine or a device that is not there. Images are read when they are needed first.
@@ -62,18 +68,28 @@ class Lab:
     workers: int | None = None
     threads: int | None = None
     quick: bool = False
+    cluster: "Where | None" = None
+    same_bits: bool = False
+    shared: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("holdout", 0), ("fold", 0), ("workers", 1), ("threads", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):
                 raise UserError(f"{name} is {value!r}, expected a whole number of at least {least}")
-        for name in ("runs", "data"):
+        for name in ("runs", "data", "shared"):
             value = getattr(self, name)
             if (not isinstance(value, str | Path) or not str(value) or "\0" in str(value)) and not (
-                name == "data" and value is None
+                name != "runs" and value is None
             ):
                 raise UserError(f"{name} is {value!r}, expected a path")
+        if self.cluster is not None:
+            cluster.check(self.cluster)
+            if self.workers is not None:
+                raise UserError(f"workers is {self.workers}, expected None: a cluster has its own (cluster is {self.cluster!r})")
+        elif self.same_bits or self.shared:
+            name = "same_bits" if self.same_bits else "shared"
+            raise UserError(f"{name} is of a cluster's workers, and cluster is None: name one")
         check_reading(self.split, self.size, self.channels)
         if type(self.quick) is not bool:
             raise UserError(f"quick is {self.quick!r}, expected True or False")
@@ -120,12 +136,12 @@ class Lab:
         self._check(chosen)
         workers = self._workers(min(cores(), len(chosen) * seeds))
         # From what is asked for, not from what is missing: a continued sweep must not change its numbers of threads.
-        setup = replace(self.setup, threads=self.threads or max(1, cores() // workers))
+        setup = replace(self.setup, threads=self._threads(workers))
         prints = [setup.fingerprint(step) for step in chosen]
         jobs = [
             Job(ladder.name, step, seed, setup, known) for seed in range(seeds) for step, known in zip(chosen, prints, strict=True)
         ]
-        failures = _train(jobs, workers, progress)
+        failures = _train(jobs, lambda count: self._executor(min(workers, count)), progress)
         return self._result(ladder, tuple(failures))
 
     def result(self, ladder: Ladder, *, epochs: int | None = None) -> Result:
@@ -225,14 +241,14 @@ class Lab:
         def confirm(ladder: Ladder, steps: list[str]) -> Result:
             return whole.run(ladder, CONFIRMED, steps=steps, progress=progress)
 
-        return climb.climb(plan, setup, workers, wish, Path(output), confirm, progress)
+        return climb.climb(plan, setup, workers, wish, Path(output), confirm, progress, self._executor)
 
     def planned(self, start: Step | Ladder | None, wish: "Wish") -> "tuple[Plan, Setup, int]":
         """The plan of a climb, what its runs are made with, and how many at the same time; trains nothing."""
         from stepladder.lab import climb
 
-        workers = self._workers(cores())
-        setup = replace(climb.kept_back(self.setup), threads=self.threads or max(1, cores() // workers))
+        workers = self._workers(cores()) if self.cluster is None else cluster.count(self.cluster, self._wanted)
+        setup = replace(climb.kept_back(self.setup), threads=self._threads(workers))
         plan = climb.begin(setup, workers, start, wish)
         self._check([plan.start])
         return plan, setup, workers
@@ -252,6 +268,19 @@ class Lab:
     def _workers(self, most: int) -> int:
         """Processes that train at the same time."""
         return self.workers or (1 if self.threads else most)
+
+    def _threads(self, workers: int) -> int:
+        """Of one run, where so many train at the same time."""
+        return self.threads or (1 if self.cluster is not None else max(1, cores() // workers))
+
+    @property
+    def _wanted(self) -> Wanted:
+        """What is asked of a cluster's workers."""
+        return Wanted(self.same_bits, Path(self.runs), None if self.shared is None else Path(self.shared))
+
+    def _executor(self, workers: int) -> "Workers | Cluster":
+        """What trains: so many processes here, or the workers of the cluster."""
+        return Workers(workers) if self.cluster is None else cluster.opened(self.cluster, self._wanted)
 
     def _of(self, ladder: Ladder, epochs: int | None) -> Ladder:
         """The ladder with the epochs that it is to have here."""
@@ -321,8 +350,8 @@ def check_reading(split: object, size: object, channels: object) -> None:
         raise UserError(f"channels is {channels!r}, expected 1 (grey) or 3 (colour)")
 
 
-def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:
-    """Train what is missing; the runs that failed, with their reasons."""
+def _train(jobs: list[Job], executor_for: "Callable[[int], Workers | Cluster]", progress: bool) -> list[Failure]:
+    """Train what is missing, so many runs on what is opened for them; the runs that failed, with their reasons."""
     runs = jobs[0].setup.runs
     for fingerprint in {job.fingerprint for job in jobs}:
         records.tidy(runs, fingerprint)
@@ -333,9 +362,13 @@ def _train(jobs: list[Job], workers: int, progress: bool) -> list[Failure]:
     if not todo:
         return []
     runs.mkdir(parents=True, exist_ok=True)
+    if sentence := records.no_locks(runs):
+        live.tell(sentence)
     jobs[0].setup.keep()
-    executor = Workers(min(workers, len(todo)))
+    executor = executor_for(len(todo))
     try:
+        if progress and not isinstance(executor, Workers):
+            live.tell(executor.told())
         stands = sweep.sweep(todo, executor)
         if progress:
             return live.follow(stands, todo).failures

@@ -29,6 +29,11 @@ def begin(recorded: int, todo: int, runs: Path, images: Sequence[str] = ()) -> N
     print(f"{recorded} of {recorded + todo} runs are recorded in {runs}, {todo} to train.", flush=True)
 
 
+def tell(sentence: str) -> None:
+    """Say what is to be known before it begins."""
+    print(sentence, flush=True)
+
+
 def counted(done: Iterable[Any], total: int, what: str) -> Iterator[Any]:
     """Whatever is done, as it comes, while stderr shows how many of a total."""
     return terminal.counted(done, total, what)

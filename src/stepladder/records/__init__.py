@@ -8,13 +8,12 @@ folder's name is for people, so that a step or a ladder can be renamed, and two 
 from stepladder.records.checkpoint import Checkpoint, progress, read_checkpoint, write_checkpoint
 from stepladder.records.exports import Exports, exports
 from stepladder.records.folder import (
-    alone,
     broken,
+    checkpoint_file,
     clear_leftovers,
     copies,
     copies_in,
     exists,
-    lock,
     read,
     read_logits,
     read_weights,
@@ -25,6 +24,7 @@ from stepladder.records.folder import (
     write,
     write_bytes,
 )
+from stepladder.records.locks import Held, alone, lock, lock_file, no_locks
 from stepladder.records.record import (
     SCHEMA,
     Array,
@@ -41,8 +41,8 @@ from stepladder.records.record import (
 from stepladder.records.under_way import forget, note, noted
 
 __all__ = [
-    "SCHEMA", "Array", "Checkpoint", "Epoch", "Exports", "Normalisation", "Record", "RecordError", "Source", "Status",
-    "accuracy_fault", "alone", "broken", "clear_leftovers", "copies", "copies_in", "exists", "exports", "fingerprint", "forget",
-    "lacks", "lock", "note", "noted", "progress", "read", "read_checkpoint", "read_logits", "read_weights", "recorded",
-    "run_folder", "tidy", "verify", "write", "write_bytes", "write_checkpoint",
+    "SCHEMA", "Array", "Checkpoint", "Epoch", "Exports", "Held", "Normalisation", "Record", "RecordError", "Source", "Status",
+    "accuracy_fault", "alone", "broken", "checkpoint_file", "clear_leftovers", "copies", "copies_in", "exists", "exports",
+    "fingerprint", "forget", "lacks", "lock", "lock_file", "no_locks", "note", "noted", "progress", "read", "read_checkpoint",
+    "read_logits", "read_weights", "recorded", "run_folder", "tidy", "verify", "write", "write_bytes", "write_checkpoint",
 ]  # fmt: skip

@@ -5,13 +5,10 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -166,27 +163,6 @@ def verify(folder: Path, record: Record, labels: NDArray[np.uint8]) -> NDArray[n
     return answers
 
 
-@contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold this run, so that no other process trains it or writes it, whatever its step is called there; waits for one that does.
-    Freed when a process dies."""
-    fingerprint, seed = named(folder)
-    with alone(folder.parent.parent, f"{fingerprint}-{seed}"):
-        yield
-
-
-@contextmanager
-def alone(runs: Path, name: str) -> Iterator[None]:
-    """Do something of this name in the folder `runs` that no other process does at the same time; waits for one that does."""
-    path = _lock_file(runs, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)  # while it is held: whoever waits sees that it is gone, and takes a new one
-
-
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written beside this run."""
     for path in folder.parent.glob(f"{folder.name}.*tmp-*"):
@@ -258,10 +234,6 @@ def _step_folders(runs: Path, fingerprint: str) -> list[Path]:
         return sorted(folder for folder in runs.iterdir() if folder.name.endswith(f"-{fingerprint}") and folder.is_dir())
     except FileNotFoundError:
         return []
-
-
-def _lock_file(runs: Path, name: str) -> Path:
-    return runs / f".{name}.lock"
 
 
 def _read(path: Path, sha256: str | None) -> bytes:
