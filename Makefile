@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 3600
 KILLS ?= 100
 CLUSTER ?= 60,3,3
 BIN := .venv/bin
-NATIVE := CMakeLists.txt $(wildcard native/*)
+NATIVE := CMakeLists.txt $(wildcard native/*.[ch]pp)
 
 .PHONY: setup run test docs wheel fuzz kills cluster lint bench clean
 .DELETE_ON_ERROR:
@@ -51,7 +51,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror native/*
+	$(BIN)/clang-format --dry-run --Werror native/*.[ch]pp
 
 bench: setup
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
