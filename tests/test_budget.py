@@ -178,11 +178,11 @@ def test_the_report_and_check_tell_it(folder: Path, small_mnist: Path) -> None:
         assert (plain["device"], plain["over_budget"]) == (TAKES, over)
         text = (folder / "report" / "report.md").read_text()
         assert SENTENCE in text
-        assert f"{'Over' if over else 'Within'} the budget (" in text
-        assert f"5,070 of {ram:,} bytes of RAM)" in text
+        assert ("It is over budget, with 5,070 bytes of RAM where 5,000 are allowed" in text) == bool(over)
+        assert f"5,070 of {ram:,} bytes of RAM." in text
         assert "5,070 bytes of RAM, 470 of flash on a micro-controller" in (folder / "report" / "report.html").read_text()
     assert overview.target(plain).reason == "5,070 bytes of RAM"
-    assert "Next: a step within the budget, as this one has 5,070 of 5,000 bytes of RAM." in text
+    assert "Bring it within the budget, which it exceeds by 70 bytes of RAM." in text
     (folder / "small.py").write_text(FILE.replace("ram=None", "ram=5_000").replace("[plain, group]", "[plain]"))
     checked = stepladder("check", "small.py", "--data", str(small_mnist), folder=folder)
     assert "FAILED: step plain is over budget: it has 5,070 bytes of RAM, the budget allows 5,000" in checked.stdout

@@ -5,7 +5,6 @@ Root may do everything: where the tests are root's, the commands are nobody's.
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -138,18 +137,12 @@ def test_runs_that_may_not_be_written_are_read_all_the_same(folder: Path) -> Non
 
 
 def test_runs_that_may_not_be_written_get_no_more(folder: Path) -> None:
-    with allowed(0o555, folder / "runs"):
-        result = call("run", "tiny.py", "--seeds", "3")
-    assert re.fullmatch(r"runs/\.data(/[^/]+)?: Permission denied", refused(result))
-    Setup(Path("runs"), Path("data").absolute()).keep()
-    give(folder)
-    with allowed(0o555, folder / "runs"):
-        result = call("run", "tiny.py", "--seeds", "3")
-    assert result.returncode == 2
-    *failed, last = result.stderr.splitlines()
-    assert [line.split(": ")[0].split("/")[0] for line in failed] == ["plain seed 2 failed", "dropout seed 2 failed"]
-    assert all(line.endswith("-2.lock: Permission denied") for line in failed)
-    assert last.endswith("runs/.tiny.lock: Permission denied")
+    for _ in range(2):  # without images that are kept decoded, and with them
+        with allowed(0o555, folder / "runs"):
+            result = call("run", "tiny.py", "--seeds", "3")
+        assert refused(result).endswith("runs/.try.lock: Permission denied")
+        Setup(Path("runs"), Path("data").absolute()).keep()
+        give(folder)
 
 
 @pytest.mark.parametrize(

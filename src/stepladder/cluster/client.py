@@ -213,11 +213,16 @@ class Cluster(Executor):
     def _served(self, address: str) -> None:
         """Have runs trained by a worker, one after the other, while it is there."""
         lost = 0
-        with suppress(Away, OSError, ClosedClientError):  # it has gone again
+        try:
             if address in self._fit or self._accepts(address):
                 while address in self._here and address not in self._refused and not self._queue.ended:
                     if run := self._queue.take(address, self.count == 1, POLL_SECONDS):
                         lost = self._made(address, run, lost)
+        except (Away, OSError, ClosedClientError):  # it has gone again
+            pass
+        except (Exception, asyncio.CancelledError) as error:
+            if not self._queue.ended:  # else of whatever kind: the client was closed meanwhile
+                self._refuse(address, f"cannot be asked ({type(error).__name__}: {error})")
         self._threads.pop(address, None)
 
     def _made(self, address: str, run: Run, lost: int) -> int:
