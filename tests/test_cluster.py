@@ -203,7 +203,7 @@ def test_what_a_faulty_worker_loses_is_made_elsewhere_and_it_is_not_used_any_mor
     fault: str,
 ) -> None:
     faulty = next(iter(workers(client)))
-    there = jobs(few_mnist, tmp_path, small_network, 2, 12)
+    there = jobs(few_mnist, tmp_path, small_network, 2, 30)
     if fault == "damage":
         put(monkeypatch, DamagedBy(faulty))
     else:
