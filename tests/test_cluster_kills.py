@@ -85,3 +85,21 @@ def test_a_cluster_whose_processes_are_killed_loses_nothing_and_trains_twice_onl
     assert weights(there) == weights(here)
     names = [{str(path.relative_to(each)) for path in each.rglob("*")} - {".index.sqlite"} for each in (here, there)]
     assert names[0] == names[1]
+
+
+def test_a_climb_on_a_cluster_ends_with_the_ladder_of_one_without(tmp_path: Path, small_mnist: Path) -> None:
+    (tmp_path / "tiny.py").write_text(LADDER.replace("0.1), steps", "0.3, hold=1), steps"))
+    line = [sys.executable, "-m", "stepladder", "climb", "tiny.py", "--runs-budget", "60", "--difference", "2"]
+    made = Machines(tmp_path, WORKERS)
+    try:
+        for runs, options in (("here", []), ("there", ["--cluster", made.address])):
+            where = [*line, "--data", str(small_mnist), "--runs", runs, "-o", f"{runs}.py", *options]
+            subprocess.run(where, cwd=tmp_path, check=True, capture_output=True, text=True)
+        begun = made.begun()
+    finally:
+        made.end()
+    here, there = ((tmp_path / f"{runs}.py").read_text() for runs in ("here", "there"))
+    assert here.replace("here", "there") == there
+    decided = [(tmp_path / runs / runs / "climb.jsonl").read_text().splitlines()[1:] for runs in ("here", "there")]
+    assert decided[0] == decided[1] != []
+    assert len(begun) >= recorded(tmp_path / "there") > 40  # a guess that was not needed is not ended
