@@ -3,8 +3,9 @@
 import gzip
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import numpy as np
@@ -34,6 +35,13 @@ from stepladder import (
 )
 from stepladder.engine import native
 from stepladder.spec import Join, Layer, Shape
+
+if TYPE_CHECKING:
+    from chromium import Open
+    from playwright.sync_api import Browser
+
+    from stepladder import Ladder
+    from stepladder.job import Setup
 
 # The same examples every time, however slow and busy the machine is.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -190,3 +198,48 @@ def _poolings() -> st.SearchStrategy[Layer]:
     sizes, strides = st.integers(2, 3), st.none() | st.integers(1, 3)
     poolings = st.builds(MaxPool, sizes, strides, st.integers(0, 1)) | st.builds(AvgPool, sizes, strides, st.integers(0, 1))
     return poolings | st.builds(BlurPool, st.sampled_from([3, 5]), st.integers(1, 3))
+
+
+# The report in a browser. What these need is imported by those who ask.
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    from chromium import chromium
+
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> "Callable[[Callable[[Setup], Ladder]], Path]":
+    """Writes the report of the runs that a function records, and gives its folder."""
+    from recorded import built
+
+    from stepladder import report
+    from stepladder.job import Setup
+
+    def draw(record: "Callable[[Setup], Ladder]") -> Path:
+        setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("report")
+        ladder = record(setup)
+        report.write(built(ladder, setup), ladder, setup, made)
+        return made
+
+    return draw
+
+
+@pytest.fixture(scope="module")
+def small_folder(drawn: "Callable[[Callable[[Setup], Ladder]], Path]") -> Path:
+    """The report of a ladder with a dead step, one that diverged once, one run once and one not run."""
+    from recorded import record_small
+
+    return drawn(record_small)
+
+
+@pytest.fixture
+def open_page(browser: "Browser", folder: Path) -> "Iterator[Open]":
+    """Opens the report of a test file's `folder`."""
+    from chromium import opener
+
+    with opener(browser, folder) as opened:
+        yield opened

@@ -2,17 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from chromium import BEYOND, CUT, DESKTOP, FAINT, PHONE, Open, chromium, opener
-from playwright.sync_api import Browser, Locator, Page
-from recorded import built, record_climb, record_small
+from chromium import BEYOND, CUT, DESKTOP, FAINT, PHONE, Open, chromium
+from playwright.sync_api import Locator, Page
+from recorded import record_climb
 
-from stepladder import report
+from stepladder import Ladder
 from stepladder.job import Setup
 
 PAPER = (688, 1016)
@@ -20,38 +21,14 @@ PAPER = (688, 1016)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Path:
+def folder(drawn: Callable[[Callable[[Setup], Ladder]], Path]) -> Path:
     """The report of the nine built-in steps with ten seeds each."""
-    setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("climb")
-    ladder = record_climb(setup, 10)
-    report.write(built(ladder, setup), ladder, setup, made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def small_folder(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Path:
-    """The report of a ladder with a dead step, one that diverged once, one run once and one not run."""
-    setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("small")
-    ladder = record_small(setup)
-    report.write(built(ladder, setup), ladder, setup, made)
-    return made
+    return drawn(partial(record_climb, seeds=10))
 
 
 @pytest.fixture(scope="module")
 def steps(folder: Path) -> dict[str, Any]:
     return {step["id"]: step for step in json.loads((folder / "report.json").read_text())["steps"]}
-
-
-@pytest.fixture
-def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
-    with opener(browser, folder) as opened:
-        yield opened
 
 
 def chart(page: Page, step: str, name: str = "accuracy") -> Locator:

@@ -1,7 +1,6 @@
 """A step's network as the page shows it: drawn, and with an image going through it."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from chromium import PHONE, Open, chromium, opener
-from playwright.sync_api import Browser
+from chromium import PHONE, Open
 from recorded import record_run
 from safetensors.torch import save
 from torch import nn
@@ -166,12 +164,6 @@ def test_an_example_is_the_first_of_its_class() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, setup: Setup, ladder: Ladder) -> Path:
     made, dataset, arms = tmp_path_factory.mktemp("report"), setup.dataset(10), evidence.load(ladder.steps, setup)
     found = report.build(ladder, setup, arms, evidence.gather(ladder, arms, dataset.test_labels), dataset)
@@ -179,12 +171,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, setup: Setup, ladder: Ladde
     assert report.is_written(found, ladder, setup, made, arms)
     assert not report.is_written(found, ladder, setup, made)  # other weights, or none
     return made
-
-
-@pytest.fixture
-def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
-    with opener(browser, folder) as opened:
-        yield opened
 
 
 def test_the_page_shows_what_the_network_makes_of_a_chosen_image(open_page: Open, setup: Setup, ladder: Ladder) -> None:

@@ -1,15 +1,15 @@
 """The report on a phone, on paper, and to those who do not see it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from chromium import DESKTOP, PHONE, Open, chromium, opener, violations
-from playwright.sync_api import Browser
-from recorded import built, record_climb, record_small
+from chromium import DESKTOP, PHONE, Open, violations
+from recorded import record_climb
 
-from stepladder import report
+from stepladder import Ladder
 from stepladder.job import Setup
 
 PAPER = (688, 1016)
@@ -24,31 +24,8 @@ SMALL = """() => [...document.querySelectorAll("a, button, summary, select, inpu
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Path:
-    setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("climb")
-    ladder = record_climb(setup, 2)
-    report.write(built(ladder, setup), ladder, setup, made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def small_folder(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Path:
-    setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("small")
-    ladder = record_small(setup)
-    report.write(built(ladder, setup), ladder, setup, made)
-    return made
-
-
-@pytest.fixture
-def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
-    with opener(browser, folder) as opened:
-        yield opened
+def folder(drawn: Callable[[Callable[[Setup], Ladder]], Path]) -> Path:
+    return drawn(partial(record_climb, seeds=2))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,17 +2,18 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from chromium import DESKTOP, PHONE, Open, chromium, opener
+from chromium import DESKTOP, PHONE, Open
 from PIL import Image
-from playwright.sync_api import Browser, Page
-from recorded import built, record_climb
+from playwright.sync_api import Page
+from recorded import record_climb
 
-from stepladder import report
+from stepladder import Ladder
 from stepladder.job import Setup
 
 COLLISIONS = """() => [...document.querySelectorAll(".axes span, svg")].flatMap((axis) => {
@@ -27,23 +28,8 @@ COLLISIONS = """() => [...document.querySelectorAll(".axes span, svg")].flatMap(
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Path:
-    setup, made = Setup(tmp_path_factory.mktemp("runs"), small_mnist), tmp_path_factory.mktemp("climb")
-    ladder = record_climb(setup, 2)
-    report.write(built(ladder, setup), ladder, setup, made)
-    return made
-
-
-@pytest.fixture
-def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
-    with opener(browser, folder) as opened:
-        yield opened
+def folder(drawn: Callable[[Callable[[Setup], Ladder]], Path]) -> Path:
+    return drawn(partial(record_climb, seeds=2))
 
 
 def saved(page: Page, label: str) -> tuple[str, bytes]:
