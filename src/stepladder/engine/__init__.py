@@ -3,7 +3,8 @@
 Their seam is three functions. `use_threads(count)` says how many threads this process trains on from now on.
 `build(network, dropout, generator)` takes a network, the share of activations dropped and the generator of the dropout
 stream, and returns a torch module from float batches (n, channels, height, width) to logits (n, classes).
-`batch(images, chosen, maps, mean, std)` makes such batches of levels. This module itself imports no torch, but to look for a GPU.
+`batch(images, chosen, maps, mean, std)` makes such batches of levels. (The native one also does all of a training step in one call,
+where it `runs` the model: its `updater`.) This module itself imports no torch, but to look for a GPU.
 """
 
 from stepladder.engine.kernels import lower
