@@ -72,8 +72,8 @@ class Times(NamedTuple):
     evaluation: float
 
 
-def seconds(step: Step, engine: str, threads: int, count: int) -> tuple[Times, torch.nn.Module]:
-    """Measured over `count` images and a sixth of them."""
+def seconds(step: Step, engine: str, threads: int, count: int) -> tuple[Times, list[tuple[float, float]]]:
+    """Measured over `count` images and a sixth of them; with those that each layer of the native engine took, both ways."""
     ENGINES[engine].use_threads(threads)
     source = images(engine, count, count // 6)
     model, streams = model_for(step, engine)
@@ -90,8 +90,9 @@ def seconds(step: Step, engine: str, threads: int, count: int) -> tuple[Times, t
     taken = clock(threads) - watched
     share = taken / (time.perf_counter() - began)  # of the time that passed, which is what the engine counts
     train = taken - evaluations[-1]
-    within = sum(map(sum, model.run.engine.take_seconds())) * share / threads if engine == "native" else 0.0  # type: ignore
-    return Times(train * EPOCH / count, within * EPOCH / count, min(evaluations) * 10_000 / len(source.test)), model
+    layers = model.run.engine.take_seconds() if engine == "native" else []  # type: ignore[union-attr, operator]
+    within = sum(map(sum, layers)) * share / threads
+    return Times(train * EPOCH / count, within * EPOCH / count, min(evaluations) * 10_000 / len(source.test)), layers
 
 
 def traffic(step: Step) -> float:
@@ -156,10 +157,9 @@ def compare(step: Step, threads: int, count: int, rounds: int) -> dict[str, Any]
 
 def layers(step: Step, count: int) -> list[dict[str, Any]]:
     """Where the native engine's time goes, on one thread: milliseconds a batch for each layer, forward and backward."""
-    _, model = seconds(step, "native", 1, count)
+    _, taken = seconds(step, "native", 1, count)
     batches = -(-count // step.recipe.batch_size)
     rows = [row for row in anatomy(step.network) if row.operation != "flatten"]
-    taken = model.run.engine.take_seconds()  # type: ignore[union-attr, operator]
     return [
         {
             "layer": row.operation,

@@ -169,9 +169,7 @@ void Network::backward_group(const Chain& chain, int group, const float* logits,
                              std::vector<std::vector<double>>& sums) {
     const int tiles = (images_ + kernels_.lanes - 1) / kernels_.lanes, groups = this->groups();
     const bool fused = chain.from <= 1 && 1 < chain.to && first_is_fused(x);
-    const size_t first = stages_[chain.from].weights_at;
-    const size_t weights = (chain.to < stages_.size() ? stages_[chain.to].weights_at : all_weights_) - first;
-    std::memset(scratch.weights.data() + first * kernels_.lanes, 0, weights * kernels_.lanes * sizeof(float));
+    std::memset(scratch.weights.data(), 0, chain.weights * kernels_.lanes * sizeof(float));
     if (fused) std::memset(scratch.fused_sums.data(), 0, first_sum_count() * kernels_.lanes * sizeof(float));
     for (int tile = group * tiles / groups; tile < (group + 1) * tiles / groups; ++tile)
         for (size_t i = chain.to; i-- > std::max(chain.from, first_wanted(x));) {
@@ -182,8 +180,7 @@ void Network::backward_group(const Chain& chain, int group, const float* logits,
                 kernels_.from_tile(stage.in_size(), lanes_in(tile, images_), onwards(0, tile, scratch),
                                    x + (size_t)tile * kernels_.lanes * stage.in_size());
         }
-    kernels_.add_lanes(weights, scratch.weights.data() + first * kernels_.lanes,
-                       group_weights_.data() + group * all_weights_ + first);
+    kernels_.add_lanes(chain.weights, scratch.weights.data(), group_weights_.data() + group * most_weights_);
     if (fused) kernels_.add_lanes(first_sum_count(), scratch.fused_sums.data(), group_first_.data() + group * first_sum_count());
 }
 

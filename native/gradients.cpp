@@ -82,7 +82,7 @@ void Network::collect_gradients(Stage& stage, int groups, float* parameters) con
     const size_t count = stage.trained_weights();
     const auto total = [&](size_t at) {
         float sum = 0;
-        for (int g = 0; g < groups; ++g) sum += group_weights_[g * all_weights_ + stage.weights_at + at];
+        for (int g = 0; g < groups; ++g) sum += group_weights_[g * most_weights_ + stage.weights_at + at];
         return sum;
     };
     if (l.operation != Operation::convolution) {

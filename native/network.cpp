@@ -93,10 +93,12 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
         if (l.operation == Operation::group_norm) s.rows_at_once = l.out_height;  // its sums are over all rows
         if (l.joins()) stages_[l.source].last_join = (int)i;
         if (l.operation == Operation::convolution) plan(s);
-        s.weights_at = all_weights_;
-        all_weights_ += s.trained_weights();
-        if (chains_.empty() || stages_[i - 1].layer.norm) chains_.push_back({i, i});
-        chains_.back().to = i + 1;
+        if (chains_.empty() || stages_[i - 1].layer.norm) chains_.push_back({i, i, 0});
+        Chain& chain = chains_.back();
+        chain.to = i + 1;
+        s.weights_at = chain.weights;
+        chain.weights += s.trained_weights();
+        most_weights_ = std::max(most_weights_, chain.weights);
         most_channels_ = std::max({most_channels_, (size_t)l.in_channels, (size_t)l.out_channels});
         largest_ = std::max({largest_, s.in_size(), s.out_size()});
     }
@@ -106,7 +108,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
     for (int t = 0; t < threads.count(); ++t)
         scratch_.push_back({.first = Buffer(most_channels_ * lanes),
                             .second = Buffer(most_channels_ * lanes),
-                            .weights = Buffer(all_weights_ * lanes),
+                            .weights = Buffer(most_weights_ * lanes),
                             .in = Buffer(largest_ * lanes),
                             .out = Buffer(largest_ * lanes),
                             .fused = Buffer(first * lanes),
@@ -118,7 +120,7 @@ Network::Network(std::vector<Layer> layers, const Kernels& kernels, Threads& thr
     for (size_t i = 0; i < layers.size(); ++i)
         if (stages_[i].joined())
             for (Scratch& scratch : scratch_) scratch.kept[i] = Buffer(stages_[i].in_size() * lanes);
-    group_weights_.resize(most_groups * all_weights_);
+    group_weights_.resize(most_groups * most_weights_);
     group_first_.resize(most_groups * first_sum_count());
     ones_ = Buffer(plane * lanes);
     std::fill_n(ones_.data(), plane * lanes, 1.0f);

@@ -119,7 +119,7 @@ class Network {
         Walk walk, gradient_walk;
         int rows_at_once;         // worked on while they are in the nearest cache
         bool by_channel = false;  // worked on channel by channel instead
-        size_t weights_at;        // where its trained weights' sums stand among those of all stages
+        size_t weights_at;        // where its trained weights' sums stand among those of its chain
         int last_join = -1;       // that what enters here is the second input of; -1: of none
 
         Ready trained, inferred;
@@ -160,6 +160,7 @@ class Network {
     // tile goes through all of them while it is in the cache.
     struct Chain {
         size_t from, to;
+        size_t weights;  // trained ones
     };
 
     void plan(Stage& stage) const;
@@ -216,7 +217,7 @@ class Network {
     Buffer ones_;                       // a plane of the first layer's output
     std::vector<float> group_weights_;  // [group][weight]: sums over lanes and the group's tiles
     std::vector<float> group_first_;    // [group][sum of first_rows]
-    size_t most_channels_ = 0, all_weights_ = 0, largest_ = 0;
+    size_t most_channels_ = 0, most_weights_ = 0, largest_ = 0;
     int tiles_ = 0, images_ = 0;
     bool training_ = false;
     uint64_t key_ = 0;

@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 DESKTOP, PHONE = (1280, 900), (375, 812)
+PAPER = (688, 1016)
+"""A4 in CSS pixels, without the margins of the style sheet."""
 
 Open = Callable[..., Page]
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+import typer
 from arms import LABELS, arm
 from commands import stepladder
 from test_cli import LADDER
@@ -14,7 +15,7 @@ from test_quick import TINY
 
 from stepladder import Budget, Ladder, Recipe, Step
 from stepladder.analysis import headline
-from stepladder.cli import closing, ending
+from stepladder.cli import app, closing, ending
 from stepladder.evidence import Arm, Evidence, gather
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -62,7 +63,7 @@ def test_seeds_are_asked_for_until_each_change_of_the_ladder_can_be_shown() -> N
     ("seeds", "quick", "expected"),
     [
         (1, True, "run mine.py --seeds 1"),
-        (1, False, "run mine.py --quick --seeds 6"),
+        (1, False, "run mine.py --quick --seeds 2"),  # which will do for a mean so far from the target
         (6, False, "report mine.py --quick --open"),
     ],
 )
@@ -70,6 +71,15 @@ def test_what_to_do_next_goes_by_what_there_is(seeds: int, quick: bool, expected
     arguments = ["run", "mine.py", "--seeds", "1", "--quick"]
     found = closing.following(arguments, gathered({"plain": 0.98}, seeds), quick)
     assert found.endswith(f"{expected}`")
+
+
+def test_the_options_of_run_alone_are_left_out_of_the_next_command() -> None:
+    run, report = (
+        {option for each in found.params for option in each.opts if option.startswith("--")}
+        for name, found in typer.main.get_group(app).commands.items()
+        if name in ("run", "report")
+    )
+    assert closing.OWN.keys() - {"--force"} == run - report  # what was forced once is not forced again
 
 
 def test_a_command_goes_by_the_path_of_this_python_where_the_shell_finds_none(tmp_path: Path) -> None:

@@ -16,11 +16,7 @@ from stepladder.evidence.paired import pairs_needed
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = {
-    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in FILES
-    if path.stem != "cluster" or "cluster" in ROOMS  # the page is here before what it tells of
-}
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
 
 
 def without_code(text: str) -> str:

@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chromium import BEYOND, CUT, DESKTOP, FAINT, PHONE, Open, chromium
+from chromium import BEYOND, CUT, DESKTOP, FAINT, PAPER, PHONE, Open, chromium
 from playwright.sync_api import Locator, Page
 from recorded import record_climb
 
 from stepladder import Ladder
 from stepladder.job import Setup
-
-PAPER = (688, 1016)
-"""A4 in CSS pixels, without the margins of the style sheet."""
 
 
 @pytest.fixture(scope="module")

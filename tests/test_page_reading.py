@@ -6,14 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from chromium import DESKTOP, PHONE, Open, violations
-from recorded import record_climb
+from chromium import DESKTOP, PAPER, PHONE, Open, violations
+from recorded import WIDE, record_climb, record_run
 
-from stepladder import Ladder
+from stepladder import Budget, Ladder, Step
 from stepladder.job import Setup
-
-PAPER = (688, 1016)
-"""A4 in CSS pixels, without the margins of the style sheet."""
 
 SMALL = """() => [...document.querySelectorAll("a, button, summary, select, input, [role=slider]")]
   .filter((target) => target.checkVisibility())
@@ -74,3 +71,16 @@ def test_no_printed_page_is_half_empty(open_page: Open, tmp_path: Path) -> None:
     pages = len(re.findall(rb"/Type ?/Page\b(?!s)", (tmp_path / "page.pdf").read_bytes()))
     print(f"{pages} pages for what would fill {needed:.1f}")
     assert needed < pages < 1.2 * needed + 1
+
+
+def test_an_id_with_a_dot_is_found_and_marked(drawn: Callable[[Callable[[Setup], Ladder]], Path], open_page: Open) -> None:
+    step = Step("Plain", WIDE, id="A1.2")
+
+    def record(setup: Setup) -> Ladder:
+        record_run(setup, step, 0, [450, 484])
+        return Ladder("dotted", Budget(2_000, 15, 0.9), [step])
+
+    page = open_page(DESKTOP, folder=drawn(record))
+    page.locator("nav a", has_text="A1.2").click()
+    page.wait_for_selector('nav a[aria-current]:has-text("A1.2")')
+    assert page.locator("button").count() > 3  # which the scripts after it make

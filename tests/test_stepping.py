@@ -120,6 +120,29 @@ def test_a_module_of_layers_is_trained_in_its_own_tensors(monkeypatch: pytest.Mo
     assert "model.first.weight" in found
 
 
+class Tied(nn.Module):
+    """A module that uses one convolution twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.twice, self.last = nn.Conv2d(1, 4, 3, stride=3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 10, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.last(self.twice(self.twice(self.first(x).relu()).relu()).relu()).mean((2, 3))
+        return found
+
+
+def test_the_gradients_of_a_layer_that_is_used_twice_are_added_up() -> None:
+    recipe, states = Recipe(learning_rate=0.05, weight_decay=0.1), []
+    for engine in (native, plain):
+        module = networks.read(Tied)
+        run = state.begin(build(module, engine, 0, torch.Generator(), seed=0), recipe)
+        assert not native.runs(run.model, [])
+        states.append(trained(run, recipe)[1])
+    assert networks.trainer(module, "native").engine == "native"
+    torch.testing.assert_close(states[0], states[1], rtol=1e-3, atol=1e-5)
+
+
 def test_an_average_of_numbers_that_compiled_code_does_not_take_is_torchs() -> None:
     recipe = Recipe(averaging=EMA(0.6))
     model = begun(NETWORK, recipe).model

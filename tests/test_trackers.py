@@ -1,6 +1,7 @@
 """Runs as CSV, TensorBoard's events and an MLflow store: what is written, read back with each tool's own library."""
 
 import csv
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -118,7 +119,18 @@ def test_what_fails_on_the_way_leaves_nothing(result: Result, monkeypatch: pytes
     assert not list(result.setup.runs.glob("small-*"))
 
 
-def test_where_there_is_no_run_there_is_nothing_to_write(small_mnist: Path, tmp_path: Path, result: Result) -> None:
-    with pytest.raises(UserError):
-        Lab(tmp_path / "none", data=small_mnist).result(result.ladder).write("csv")
-    assert set(trackers.KINDS) == {"csv", "tensorboard", "mlflow"}
+def test_without_a_run_there_is_nothing_to_write(result: Result, small_mnist: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    none = Lab(tmp_path / "none", data=small_mnist).result(result.ladder)
+    with pytest.raises(UserError, match="found no runs of ladder 'small'"):
+        none.write("csv")
+    with pytest.raises(UserError, match="small has no run that could be written"):
+        trackers.write("csv", [], "small", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's use of SQLAlchemy
+def test_a_store_that_was_removed_is_written_anew(result: Result, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert [path.name for path in result.write("mlflow", tmp_path / "store")] == ["mlflow.db"]
+        shutil.rmtree(tmp_path / "store")

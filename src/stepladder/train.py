@@ -65,15 +65,16 @@ def train(job: Job, dataset: data.Dataset | None = None, seconds: float | None =
     """Train one run to its end, from its checkpoint where it has one, and write its record; returns the record's folder.
 
     `dataset` are its images, where they are not to be read from where its setup says. After so many `seconds` it ends with the
-    epoch under way, and leaves a checkpoint in place of a record. A run that is recorded already is left as it is. Raises DataError
-    and RecordError for files that cannot be used.
+    epoch under way, and leaves a checkpoint in place of a record; it then raises records.Held where another process has the run,
+    which is waited for else. A run that is recorded already is left as it is. Raises DataError and RecordError for files that
+    cannot be used.
     """
     until = inf if seconds is None else time.monotonic() + seconds
     dataset = dataset or job.setup.dataset(job.step.network.classes)
     data.check_fits(dataset, job.step.network.input)
     if records.fingerprint(job.step, dataset.digest, job.setup.identity(job.step)) != job.fingerprint:
         raise DataError(f"{job.setup.data}: the images have changed since this run was asked for")
-    with records.lock(job.folder):
+    with records.lock(job.folder, wait=seconds is None):
         folder = job.folder  # only now: another ladder may have begun this run under another name
         if not records.exists(folder):
             with torch.random.fork_rng(["cuda"] if job.setup.device == "cuda" else []):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from stepladder.analysis import cells, grounds, sentences
-from stepladder.analysis.figures import counted, listed, p_value, percent, percents, point_range, points, size
+from stepladder.analysis.figures import counted, p_value, percent, percents, point_range, points, size
 from stepladder.analysis.headline import headline, seeds_needed
 from stepladder.analysis.suggestion import suggestion
 from stepladder.evidence import Evidence
@@ -12,7 +12,7 @@ from stepladder.spec import Budget
 from stepladder.steps import Step
 
 __all__ = [
-    "Analysis", "analyse", "cells", "counted", "headline", "listed", "p_value", "percent", "percents", "point_range", "points",
+    "Analysis", "analyse", "cells", "counted", "headline", "p_value", "percent", "percents", "point_range", "points",
     "seeds_needed", "size",
 ]  # fmt: skip
 

@@ -22,9 +22,12 @@ def headline(ladder: Ladder, gathered: Mapping[str, Evidence], *, quick: bool = 
 
 
 def seeds_needed(gathered: Mapping[str, Evidence]) -> int | None:
-    """How many seeds a step it takes to show an effect of each change that has too few now; None where none has too few."""
+    """How many seeds a step it takes to show an effect of each change that has too few now; where only one step has a run, a single
+    one, to decide its target. None where none has too few, or no number can be told."""
     effects = [found.effect for found in gathered.values() if found.effect]
-    return max((effect.pairs_needed for effect in effects if _too_few(effect)), default=None)
+    tested = [found for found in gathered.values() if found.test]
+    lone = tested[0].target.seeds if len(tested) == 1 and len(tested[0].seeds) == 1 else None
+    return max((effect.pairs_needed for effect in effects if _too_few(effect)), default=lone)
 
 
 def _sentences(steps: Steps, budget: Budget, quick: bool) -> Iterator[str]:
@@ -123,7 +126,7 @@ def _needed(tested: Steps) -> str:
 
 def _would_decide(tested: Steps) -> str:
     """How many seeds would decide the target of the only step that has a run; '' where that is not known."""
-    seeds = tested[0][1].target.seeds if len(tested) == 1 else None
+    seeds = seeds_needed({step.id: found for step, found in tested}) if len(tested) == 1 else None
     return f"About {seeds} seeds (`--seeds {seeds}`) would decide whether it is reached." if seeds else ""
 
 

@@ -10,7 +10,7 @@ from stepladder.steps import Ladder
 
 ENOUGH = 6
 """Seeds from which on the exact test can show one effect: of 2^6 patterns of signs two are the most extreme, p = 0.03."""
-OWN = {"--seeds": 1, "--steps": 1, "--workers": 1, "--threads": 1, "--force": 0}
+OWN = {"--seeds": 1, "--steps": 1, "--workers": 1, "--threads": 1, "--force": 0, "--cluster": 1, "--same-bits": 0, "--shared": 1}
 """The options that `run` has and `report` has not, and how many values each takes."""
 
 

@@ -41,7 +41,7 @@ SILENT_SECONDS = 30.0
 POLL_SECONDS = 0.5
 
 
-class Away(Exception):
+class Away(UserError):
     """The scheduler is not reached: nobody's fault here."""
 
 
@@ -215,8 +215,8 @@ class Cluster(Executor):
         lost = 0
         try:
             if address in self._fit or self._accepts(address):
-                while address in self._here and address not in self._refused and not self._queue.ended:
-                    if run := self._queue.take(address, self.count == 1, POLL_SECONDS):
+                while address in (among := self._here & self._fit) and not self._queue.ended:
+                    if run := self._queue.take(address, among, POLL_SECONDS):
                         lost = self._made(address, run, lost)
         except (Away, OSError, ClosedClientError):  # it has gone again
             pass
@@ -277,25 +277,24 @@ class Cluster(Executor):
 
     def _asked(self, address: str, task: Callable[..., Any], given: Any) -> Any:
         """What a task returns in this worker; raises Lost where the worker is gone before."""
-        done, future = threading.Event(), None
+        future = arriving = None
         try:
             future = self._client.submit(task, given, workers=[address], allow_other_workers=False, pure=False)
-            future.add_done_callback(lambda _: done.set())
-            while not done.wait(POLL_SECONDS):
+            fetched = self._client.gather(future, asynchronous=True)
+            arriving = asyncio.run_coroutine_threadsafe(fetched, self._client.loop.asyncio_loop)
+            while not wait_for(
+                [arriving], POLL_SECONDS
+            ).done:  # in vain where the worker dies, before it is done or before it sends
                 self._check_there(address)
-            while True:
-                try:
-                    return future.result(timeout=SILENT_SECONDS)
-                except TimeoutError:  # what came of it is waited for in vain where the worker died before it was fetched
-                    if future.status == "error":
-                        raise
-                    self._check_there(address)
+            return arriving.result()
         except (Exception, asyncio.CancelledError) as error:
             self._check_reached()
             if future is None or future.status != "error" or isinstance(error, OSError | KilledWorker):
                 raise Lost(str(error) or type(error).__name__) from None  # its disk, or the way there and back
             raise
         finally:
+            if arriving is not None:
+                arriving.cancel()
             if future is not None:
                 with suppress(Exception):  # of a client that has lost its scheduler
                     future.cancel()

@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Set
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,13 +36,13 @@ class Queue:
                 return
         _cancel(run)
 
-    def take(self, worker: str, alone: bool, seconds: float) -> Run | None:
-        """The first run for a worker, which begins now: none that it has lost itself, unless it is `alone`. None where there is
-        none within so many seconds."""
+    def take(self, worker: str, among: Set[str], seconds: float) -> Run | None:
+        """The first run for a worker, which begins now: none that it has lost itself, unless so have all others `among` whom it is.
+        None where there is none within so many seconds."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self.ended or self._for(worker, alone), seconds) or self.ended:
+            if not self._changed.wait_for(lambda: self.ended or self._for(worker, among), seconds) or self.ended:
                 return None
-            run = self._for(worker, alone)
+            run = self._for(worker, among)
             assert run
             self._runs.remove(run)
         return run if run.future.running() or run.future.set_running_or_notify_cancel() else None
@@ -60,8 +61,8 @@ class Queue:
         for run in self.clear():
             _cancel(run)
 
-    def _for(self, worker: str, alone: bool) -> Run | None:
-        return next((run for run in self._runs if alone or worker not in dict(run.lost)), None)
+    def _for(self, worker: str, among: Set[str]) -> Run | None:
+        return next((run for run in self._runs if worker not in (lost := dict(run.lost)) or among <= lost.keys()), None)
 
 
 def _cancel(run: Run) -> None:

@@ -109,10 +109,12 @@ the average; returns (2,): the loss, summed over the images, and how many were a
 
 
 def runs(model: nn.Module, averages: Sequence[tuple[Tensor, Tensor]]) -> bool:
-    """Whether a model's forward runs here, and its averages are of numbers that compiled code takes."""
-    return _run_of(model) is not None and all(
-        tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous() for pair in averages for tensor in pair
-    )
+    """Whether a model's forward runs here, each of its parameters is that of one layer alone (else their gradients are to be added
+    up), and its averages are of numbers that compiled code takes."""
+    run = _run_of(model)
+    if run is None or len({tensor_at(model, slot).data_ptr() for slot in run.trained}) < len(run.trained):
+        return False
+    return all(tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous() for pair in averages for tensor in pair)
 
 
 def updater(
@@ -132,7 +134,7 @@ def updater(
         parameters.append((parameter.data_ptr(), offset, parameter.numel(), *addresses, *[0] * (3 - len(addresses))))
     averaged = [(average.data_ptr(), source.data_ptr(), average.numel()) for average, source in averages]
     step = extension().stepper(run.engine, _rule(recipe), run.addresses(model), parameters, averaged).step
-    held = (kept, averages)
+    held = (model, kept, averages)
 
     def update(x: Tensor, labels: Tensor, rate: float, weight: float) -> Tensor:
         assert held  # the tensors live as long as their addresses are written to

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from stepladder import networks
 from stepladder.networks import Module
 from stepladder.page import words
-from stepladder.spec import Join, Network
+from stepladder.spec import Join
 from stepladder.spec.layers import forks
 from stepladder.steps import Step
 
@@ -93,14 +93,14 @@ def fields(step: Step, data: dict[str, Any]) -> list[Field]:
 
 
 def _told(step: Step) -> tuple[list[networks.Then], list[str]]:
-    """What follows in each row, and for joins what they join."""
+    """What follows in each row, and for joins what they join; not of a module with branches, which are no rows of its own."""
     then, found = networks.then(step.network, step.recipe.dropout), networks.layers(step.network)
-    joined = []
-    if isinstance(found, Network):
+    joined = [""] * len(then)
+    if found and not (isinstance(step.network, Module) and any(forks(layer) for layer in found.layers)):
         for number, layer in enumerate(found.layers, start=1):
-            if not (isinstance(step.network, Module) and forks(layer)):
-                joined.append(f"with what entered {number - layer.layers}" if isinstance(layer, Join) else "")
-    return then, joined if len(joined) == len(then) else [""] * len(then)
+            if isinstance(layer, Join):
+                joined[number - 1] = f"with what entered {number - layer.layers}"
+    return then, joined
 
 
 def _lines(layer: dict[str, Any], then: networks.Then, joined: str) -> list[str]:

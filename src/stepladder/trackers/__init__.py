@@ -1,10 +1,10 @@
 """Runs as other tools take them: tables of CSV, TensorBoard's events, a store of MLflow; each written by the tool's own light
 library."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from stepladder.spec import UserError, shown
 from stepladder.trackers import mlflow_store, tables, tensorboard
@@ -18,13 +18,15 @@ KINDS = {"csv": tables, "tensorboard": tensorboard, "mlflow": mlflow_store}
 def write(to: str, runs: Sequence[Tracked], experiment: str, folder: Path) -> list[Path]:
     """Write the runs of an experiment (the ladder's name) to a new folder, whole or not at all; returns its files.
 
-    Raises UserError for a kind that there is not, for a missing library, and for a folder that holds something.
+    Raises UserError without a run, for a kind that there is not, for a missing library, and for a folder that holds something.
     """
     if to not in KINDS:
         raise UserError(f"cannot write runs to {shown(to)}: expected {', '.join(KINDS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: found something there, expected a new folder or an empty one: choose another (--output)")
-    temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    if not runs:
+        raise UserError(f"{experiment} has no run that could be written")
+    temporary = folder.with_name(f"{folder.name}.tmp-{uuid4().hex[:8]}")  # MLflow remembers what it had under a name
     temporary.mkdir(parents=True)
     try:
         KINDS[to].write(runs, experiment, temporary)

@@ -4,9 +4,8 @@ if (comparing) compare(JSON.parse(document.querySelector("#comparison").textCont
 
 function compare({ steps, labels, reach }) {
   const [step, against] = comparing.querySelectorAll("select");
-  const pictured = (index) => [...document.styleSheets].some((sheet) => [...sheet.cssRules].some((rule) => rule.selectorText === `.p${index}`));
-  const known = new Map();
-  const has = (index) => known.get(index) ?? known.set(index, pictured(index)).get(index);
+  const rules = new Set([...document.styleSheets].flatMap((sheet) => [...sheet.cssRules].map((rule) => rule.selectorText)));
+  const has = (index) => rules.has(`.p${index}`);
 
   function show() {
     const [one, other] = [steps[step.value], steps[against.value]];

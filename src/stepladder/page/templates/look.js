@@ -5,7 +5,7 @@ for (const view of document.querySelectorAll("details.network")) {
   const reach = view.querySelector(".reach");
   if (reach) frame(reach);
   const through = view.querySelector(".through");
-  if (through) lookAt(view, through);
+  if (through) lookAt(through);
 }
 
 function frame(reach) {
@@ -20,7 +20,7 @@ function frame(reach) {
 }
 
 // Nothing is computed before it comes into view.
-function lookAt(view, through) {
+function lookAt(through) {
   through.hidden = false;
   let network;
   let chosen;

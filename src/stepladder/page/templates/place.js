@@ -3,7 +3,7 @@ const narrow = matchMedia("(max-width: 56rem)");
 if (narrow.matches) document.querySelectorAll("details.fold").forEach((details) => (details.open = false));
 
 const bar = document.querySelector("nav");
-const places = [...bar.querySelectorAll("a")].map((link) => [link, document.querySelector(link.hash)]);
+const places = [...bar.querySelectorAll("a")].map((link) => [link, document.getElementById(link.hash.slice(1))]);
 let [present] = places[0];
 
 function mark() {
