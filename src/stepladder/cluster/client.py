@@ -17,11 +17,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from distributed import Client, KilledWorker
 from distributed.client import ClosedClientError
+from tornado.platform.asyncio import BaseAsyncIOLoop
 
 from stepladder import records
 from stepladder.cluster import parts, worker
@@ -281,7 +282,7 @@ class Cluster(Executor):
         try:
             future = self._client.submit(task, given, workers=[address], allow_other_workers=False, pure=False)
             fetched = self._client.gather(future, asynchronous=True)
-            arriving = asyncio.run_coroutine_threadsafe(fetched, self._client.loop.asyncio_loop)
+            arriving = asyncio.run_coroutine_threadsafe(fetched, cast(BaseAsyncIOLoop, self._client.loop).asyncio_loop)
             while not wait_for(
                 [arriving], POLL_SECONDS
             ).done:  # in vain where the worker dies, before it is done or before it sends
