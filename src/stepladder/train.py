@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from itertools import repeat
 from math import inf, isfinite
 from pathlib import Path
 from types import ModuleType
@@ -32,10 +33,14 @@ NOTE_SECONDS = 1.0
 
 
 class Draws(NamedTuple):
-    """What an epoch does to each training image: its map (n, 2, 3) and the box (n, 4) that is erased, where the recipe has them."""
+    """What is done to each of n training images: its map (n, 2, 3) and the box (n, 4) that is erased, where the recipe has them."""
 
     maps: Tensor | None = None
     boxes: Tensor | None = None
+
+    def split(self, order: Tensor, size: int) -> "Iterator[Draws]":
+        """Those of so many images at a time, in the order of their indices; without end where there are none."""
+        return map(Draws, *(repeat(None) if drawn is None else drawn[order].split(size) for drawn in self))
 
 
 class Images(NamedTuple):
@@ -51,10 +56,11 @@ class Images(NamedTuple):
     std: tuple[float, ...]
 
     def batch(self, levels: Tensor, chosen: Tensor, draws: Draws | None = None) -> Tensor:
-        """The chosen images as the network takes them: mapped, normalised, erased, (chosen, channels, height, width)."""
+        """The chosen images as the network takes them, each by its own draws: mapped, normalised, erased, as (chosen, channels,
+        height, width)."""
         maps, boxes = draws or (None, None)
-        batch: Tensor = self.engine.batch(levels, chosen, None if maps is None else maps[chosen], self.mean, self.std)
-        return batch if boxes is None else erase(batch, boxes[chosen])
+        batch: Tensor = self.engine.batch(levels, chosen, maps, self.mean, self.std)
+        return batch if boxes is None else erase(batch, boxes)
 
 
 class Diverged(ArithmeticError):
@@ -188,20 +194,24 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
     Raises Diverged where a loss is not finite.
     """
     n = len(images.train)
-    batches = -(-n // recipe.batch_size)
+    size, batches = recipe.batch_size, -(-n // recipe.batch_size)
     for epoch in range(done, recipe.epochs):
         began = told = time.perf_counter()
         order = torch.randperm(n, generator=stream(streams.seed, "order", epoch)).to(images.train.device)
-        draws = _draw(recipe, images, streams.seed, epoch)
+        # What can be is made ready for a whole epoch: between two batches, whose numbers fill the cache, each call costs far more.
+        draws = _draw(recipe, images, streams.seed, epoch).split(order, size)
+        chosen = zip(order.split(size), images.train_labels[order].split(size), draws, strict=False)
+        numbers = range(epoch * batches, (epoch + 1) * batches)
+        rates = [recipe.rate(number, batches) for number in numbers]
+        weights = [recipe.averaging.weight(number) if recipe.averaging else 0 for number in numbers]
         streams.dropout.manual_seed(stream_seed(streams.seed, "dropout", epoch))
 
         run.model.train()
         update, figures = stepping.updater(run, recipe), []
-        for batch, chosen in enumerate(order.split(recipe.batch_size), start=epoch * batches):
-            rate, weight = recipe.rate(batch, batches), recipe.averaging.weight(batch) if recipe.averaging else 0
-            figures.append(update(images.batch(images.train, chosen, draws), images.train_labels[chosen], rate, weight))
+        for (indices, labels, drawn), rate, weight in zip(chosen, rates, weights, strict=True):
+            figures.append(update(images.batch(images.train, indices, drawn), labels, rate, weight))
             if folder and (now := time.perf_counter()) - told >= NOTE_SECONDS:
-                records.note(folder, epoch + 1, (batch + 1) / batches - epoch)
+                records.note(folder, epoch + 1, len(figures) / batches)
                 told = now
         train_loss, train_correct = torch.stack(figures).double().sum(0).tolist()
 
