@@ -71,12 +71,14 @@ def truth(step: Step, effects: Effects) -> float:
     return START + sum(effects.get(name, 0.0) for name in held(step))
 
 
-def drawn(effects: Effects, seed: int) -> Callable[[Need, Sequence[float]], Figure]:
-    """Runs with these effects, and the noise of seeds that this product's runs have."""
+def drawn(
+    effects: Effects, seed: int, noise: Callable[[Step], float] = lambda _: NOISE
+) -> Callable[[Need, Sequence[float]], Figure]:
+    """Runs with these effects, and the noise of seeds: that which this product's runs have, or that of a step."""
 
     def ask(need: Need, guesses: Sequence[float]) -> Figure:
-        noise = random.Random(f"{seed} {held(need.step)} {need.seed} {need.fold}")
-        return Figure(truth(need.step, effects) + noise.gauss(0, NOISE), 1.0)
+        draws = random.Random(f"{seed} {held(need.step)} {need.seed} {need.fold}")
+        return Figure(truth(need.step, effects) + draws.gauss(0, noise(need.step)), 1.0)
 
     return ask
 
@@ -89,9 +91,9 @@ class Simulated(NamedTuple):
     false: int
 
 
-def simulated(effects: Effects, seed: int, total: int) -> Simulated:
+def simulated(effects: Effects, seed: int, total: int, noise: Callable[[Step], float] = lambda _: NOISE) -> Simulated:
     """A whole climb."""
-    now = Climb(plan(total, seed), drawn(effects, seed), bare(PLAIN))
+    now = Climb(plan(total, seed), drawn(effects, seed, noise), bare(PLAIN))
     climb(now)
     false, before = 0, dict.fromkeys(VALUES, 0.0)
     for move in now.taken:

@@ -24,7 +24,7 @@ from stepladder.climb.plan import (
     Need,
     Plan,
 )  # fmt: skip
-from stepladder.climb.sequential import Limits, Test, deviation, sprt
+from stepladder.climb.sequential import Limits, Spread, Test, pooled, sequential
 from stepladder.spec import Network, SpecError
 from stepladder.steps import Step
 
@@ -81,10 +81,15 @@ class Climb:
         """Write a decision down."""
         self.decisions.append(entry)
 
-    @property
-    def deviation(self) -> float:
-        """Of a difference between two runs of different seeds: without credit for pairing."""
-        return float(2**0.5 * deviation(self.arms.values(), self.plan.deviation))
+    def spread(self, *steps: Step) -> Spread:
+        """Of an accuracy over seeds, pooled within the runs of these steps alone: recipes differ in it, by ten times and more where
+        one of them averages its weights."""
+        return pooled([self.arms.get((step, fold), []) for step in steps for fold in range(self.plan.folds)], self.plan.deviation)
+
+    def difference(self, *steps: Step) -> float:
+        """That which a comparison of these steps looks for: the plan's, and more where runs deviate by more than it expects, as
+        nothing so small could be shown of them."""
+        return self.plan.difference * max(1.0, self.spread(*steps).deviation / self.plan.deviation)
 
     @property
     def reserve(self) -> float:
@@ -178,12 +183,12 @@ def concept(step: Step, name: str) -> Any:
 def _explored(now: Climb, candidate: Candidate, step: Step) -> Move | None:
     """Whether up to three seeds look better than those of the present step."""
     differences: list[float] = []
-    worse = now.plan.difference
     for seed in range(EXPLORE, EXPLORE + SEEDS):
         before = now.run(now.step, seed, 0, [_mean(now, now.step)])
+        worse = now.difference(now.step, step)
         last = len(differences) == SEEDS - 1
         typical = [before - 10 * worse, before + (10 * worse if last else 0.0)]
-        differences.append(_difference(now, now.run(step, seed, 0, typical), before))
+        differences.append(_difference(now.run(step, seed, 0, typical), before, worse))
         mean = sum(differences) / len(differences)
         if (len(differences) == 1 and mean < AFTER_ONE * worse) or (len(differences) == 2 and mean < AFTER_TWO * worse):
             break
@@ -203,8 +208,7 @@ def _tested(now: Climb, candidate: Candidate, step: Step) -> Move | None:
 
 
 def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Limits) -> Test:
-    """Whether a step is better than another, pair by pair, as far as runs go."""
-    difference = now.plan.difference
+    """Whether a step is better than another, pair by pair, as far as runs go; no credit is taken for pairing."""
     folds = range(fold, now.plan.folds)
     found = Test((), 0.0, "open", seed)
     while found.answer == "open":
@@ -213,19 +217,20 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Lim
             return found._replace(answer="no")
         part = folds[number % len(folds)]
         before = now.run(other, seed + number, part, [_mean(now, other)])
+        difference = now.difference(step, other)
         after = now.run(step, seed + number, part, [before + difference / 2, before - 10 * difference])
-        found = sprt([*found.observations, _difference(now, after, before)], 0.0, difference, now.deviation, limits)._replace(
-            seed=seed
-        )
+        difference, (deviation, freedom) = now.difference(step, other), now.spread(step, other)
+        observations = [*found.observations, _difference(after, before, difference)]
+        found = sequential(observations, 0.0, difference, Spread(2**0.5 * deviation, freedom), limits)._replace(seed=seed)
     return found
 
 
-def _difference(now: Climb, after: float, before: float) -> float:
+def _difference(after: float, before: float, looked_for: float) -> float:
     """Of a pair of runs: nothing where the present step diverged, and a few differences worse where the other did. An accuracy of 0
     would decide any test by itself."""
     if not before:
         return 0.0
-    return after - before if after else DIVERGED * now.plan.difference
+    return after - before if after else DIVERGED * looked_for
 
 
 def _mean(now: Climb, step: Step) -> float:
@@ -358,7 +363,7 @@ def _reaches(now: Climb, step: Step) -> Test:
             found = found._replace(answer="no")
             break
         one = now.run(step, PRUNE + number, folds[number % len(folds)], [target, target + 10 * half])
-        found = sprt([*found.observations, one], target - half, target + half, now.deviation / 2**0.5, VERIFIED)
+        found = sequential([*found.observations, one], target - half, target + half, now.spread(step), VERIFIED)
         found = found._replace(seed=PRUNE)
     now.decide(phase="prune", parameters=step.network.parameters, **found._asdict(), taken=found.answer == "yes")
     return found

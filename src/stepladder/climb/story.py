@@ -90,8 +90,9 @@ def judged(now: Climb) -> str:
     others = sum(count for fold, count in found.items() if fold)
     return (
         f"It was judged by {len(found)} parts of the training images, kept back in turn: the first by {found.get(0, 0):,} runs, "
-        f"the others by {others:,}. A difference of {now.plan.difference * 100:.2g} points was looked for; runs deviate by "
-        f"{now.deviation / 2**0.5 * 100:.3f} points over seeds."
+        f"the others by {others:,}. A difference of {now.plan.difference * 100:.2g} points was looked for, and more where runs "
+        f"deviate by more than {now.plan.deviation * 100:.2g} points over seeds; those of the end deviate by "
+        f"{now.spread(now.step).deviation * 100:.2g}."
     )
 
 
