@@ -12,6 +12,7 @@ must go there and back (`traffic`). They are the engine's, without augmentation,
     python benchmarks/epoch.py --ladder mnist-smallest --steps S2,S4,F1
     python benchmarks/epoch.py --quick                               on fewer images, within a minute
     python benchmarks/epoch.py --layers                              also where the native engine's time goes
+    python benchmarks/epoch.py --busy 1                              beside a process that does nothing but hold a core
     python benchmarks/epoch.py --json                                as data
 """
 
@@ -21,7 +22,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -187,6 +190,18 @@ def processes(step: Step, count: int, rounds: int) -> float:
     return statistics.median(ratios)
 
 
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that hold a core each, as far as they get it."""
+    held = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in held:
+            process.kill()
+            process.wait()
+
+
 MEMORY = """
 import re, torch
 from pathlib import Path
@@ -217,6 +232,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, help="how often the engines take turns (default 5; --quick 3)")
     options.add_argument("--quick", action="store_true", help="within a minute")
     options.add_argument("--layers", action="store_true", help="where the native engine's time goes")
+    options.add_argument("--busy", type=int, default=0, help="processes that hold a core meanwhile")
     options.add_argument("--json", action="store_true", help="print data")
     chosen = options.parse_args()
     count = chosen.images or (3_840 if chosen.quick else EPOCH)
@@ -224,11 +240,14 @@ def main() -> None:
     ladder = ladders.load(chosen.ladder)
     steps = [ladder.step(name) for name in chosen.steps.split(",")]
     threads = [int(number) for number in chosen.threads.split(",")]
-    found = [compare(step, number, count, rounds) for step in steps for number in threads]
+    with busy(chosen.busy):
+        found = [compare(step, number, count, rounds) for step in steps for number in threads]
     if chosen.json:
         print(json.dumps(found, indent=1))
         return
-    print(f"{processor()}, {cores()} cores, {native.isa()}, torch {torch.__version__}; {rounds} rounds of {count:,} images each\n")
+    beside = f", beside {chosen.busy} that hold a core each" if chosen.busy else ""
+    machine = f"{processor()}, {cores()} cores{beside}, {native.isa()}, torch {torch.__version__}"
+    print(f"{machine}; {rounds} rounds of {count:,} images each\n")
     print("| network | threads | native, s an epoch | PyTorch eager | ratio | engine | of FMA peak | of memory bound | tests |")
     print("|---|---|---|---|---|---|---|---|---|")
     for row in found:
