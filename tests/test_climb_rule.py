@@ -38,9 +38,9 @@ def test_few_climbs_keep_a_step_that_does_not_help(total: int) -> None:
     | 300 | 0.05 | 4.0 % | 2.3 % | 4.3 | 0.360 | 232 |
     | 300 | 0.5, effects ten times as large | 3.0 % | 3.7 % | 4.4 | 3.641 | 256 |
     | 300 | 1.0 without averaging, which gives 1.0, 0.05 with it | 3.0 % | 1.3 % | 1.4 | 0.395 | 198 |
-    | 120 | 0.05 | 1.0 % | 0.7 % | 1.2 | 0.105 | 86 |
-    | 120 | 0.5, effects ten times as large | 0.7 % | 0.7 % | 1.2 | 1.057 | 100 |
-    | 120 | 1.0 without averaging, which gives 1.0, 0.05 with it | 1.3 % | 1.0 % | 0.2 | 0.120 | 98 |
+    | 120 | 0.05 | 5.0 % | 4.3 % | 1.4 | 0.120 | 86 |
+    | 120 | 0.5, effects ten times as large | 3.7 % | 2.7 % | 1.4 | 1.188 | 100 |
+    | 120 | 1.0 without averaging, which gives 1.0, 0.05 with it | 4.0 % | 2.3 % | 0.4 | 0.195 | 97 |
 
     With Wald's test of a known deviation, pooled over all runs, the first row was 3.3 %, 4.3 % and 0.363 points, the second gained
     0.031 points, and the fifth kept such a step in 79 and 47 %.
@@ -53,14 +53,12 @@ def test_few_climbs_keep_a_step_that_does_not_help(total: int) -> None:
     assert all(each.now.spent + each.now.reserve <= total for each in found)
 
 
-@pytest.mark.parametrize("total", [300, 120])
-def test_few_climbs_keep_such_a_step_where_runs_deviate_by_far_more_than_is_expected(total: int) -> None:
-    found = [simulated({}, seed, total, deviates_much) for seed in range(CLIMBS // 3)]
-    assert sum(each.false > 0 for each in found) / len(found) < 0.10
-    effects = [{name: 10 * effect for name, effect in mixed(seed).items()} for seed in range(CLIMBS // 3)]
-    found = [simulated(each, seed, total, deviates_much) for seed, each in enumerate(effects)]
-    assert sum(each.false > 0 for each in found) / len(found) < 0.10
-    assert sum(each.gain for each in found) / len(found) > 0.008
+def test_few_climbs_keep_such_a_step_where_runs_deviate_by_far_more_than_is_expected() -> None:
+    larger = [{name: 10 * effect for name, effect in mixed(seed).items()} for seed in range(CLIMBS // 2)]
+    for effects, gain in (([{}] * len(larger), -1.0), (larger, 0.01)):
+        found = [simulated(each, seed, total, deviates_much) for total in (300, 120) for seed, each in enumerate(effects)]
+        assert sum(each.false > 0 for each in found) / len(found) < 0.10
+        assert sum(each.gain for each in found) / len(found) > gain
 
 
 def test_steps_are_compared_by_what_their_own_runs_deviate() -> None:
