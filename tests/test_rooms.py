@@ -27,7 +27,7 @@ HOMES = {
     "matplotlib": {"lab.plot", "page.charts", "page.svg"},
     "PIL": {"data.describe", "data.pictures", "page.pictures"},
     "pyarrow": {"data.parquet"},
-    "scipy": {"evidence.estimates", "evidence.paired", "evidence.target"},
+    "scipy": {"climb.sequential", "evidence.estimates", "evidence.paired", "evidence.target"},
     "distributed": {"cluster", "cluster.client", "cluster.opening"},
     "filelock": {"records.locks"},
     "msgspec": {"records.checkpoint", "records.record"},

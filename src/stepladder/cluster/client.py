@@ -17,12 +17,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from distributed import Client, KilledWorker
 from distributed.client import ClosedClientError
-from tornado.platform.asyncio import BaseAsyncIOLoop
 
 from stepladder import records
 from stepladder.cluster import parts, worker
@@ -216,7 +215,7 @@ class Cluster(Executor):
         lost = 0
         try:
             if address in self._fit or self._accepts(address):
-                while address in (among := self._here & self._fit) and not self._queue.ended:
+                while address in (among := self._here - self._refused.keys()) and not self._queue.ended:
                     if run := self._queue.take(address, among, POLL_SECONDS):
                         lost = self._made(address, run, lost)
         except (Away, OSError, ClosedClientError):  # it has gone again
@@ -282,7 +281,8 @@ class Cluster(Executor):
         try:
             future = self._client.submit(task, given, workers=[address], allow_other_workers=False, pure=False)
             fetched = self._client.gather(future, asynchronous=True)
-            arriving = asyncio.run_coroutine_threadsafe(fetched, cast(BaseAsyncIOLoop, self._client.loop).asyncio_loop)
+            loop: Any = self._client.loop
+            arriving = asyncio.run_coroutine_threadsafe(fetched, loop.asyncio_loop)
             while not wait_for(
                 [arriving], POLL_SECONDS
             ).done:  # in vain where the worker dies, before it is done or before it sends
