@@ -139,7 +139,7 @@ def climb(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the moves, how many runs fit and what they can show.")] = False,
     locked: Annotated[bool, typer.Option("--locked", help="Leave the test set unread.")] = False,
     difference: Annotated[
-        float | None, typer.Option(help="What tests look for, in points; left out: about a run's deviation over seeds.")
+        float | None, typer.Option(help="What tests look for, in points, and more where runs deviate by more.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the order in which moves are tried.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Worker processes; left out: one for each core.")] = None,

@@ -217,8 +217,8 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Lim
             return found._replace(answer="no")
         part = folds[number % len(folds)]
         before = now.run(other, seed + number, part, [_mean(now, other)])
-        difference = now.difference(step, other)
-        after = now.run(step, seed + number, part, [before + difference / 2, before - 10 * difference])
+        likely = now.difference(step, other)
+        after = now.run(step, seed + number, part, [before + likely / 2, before - 10 * likely])
         difference, (deviation, freedom) = now.difference(step, other), now.spread(step, other)
         observations = [*found.observations, _difference(after, before, difference)]
         found = sequential(observations, 0.0, difference, Spread(2**0.5 * deviation, freedom), limits)._replace(seed=seed)

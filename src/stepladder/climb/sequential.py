@@ -15,8 +15,8 @@ PRIOR_FREEDOM = 4
 """So many degrees of freedom the prior deviation counts for."""
 LEAST = 3
 """Observations before a test says yes."""
-MOST_T = 30.0
-"""Beyond it, no statistic changes an answer, and densities run out of numbers."""
+MOST_T, MOST_FREEDOM, LEAST_RATIO = 30.0, 100.0, -1_000.0
+"""Beyond these answers stay the same, but scipy's density of a noncentral t runs out of numbers (1.17, from a freedom of 200)."""
 
 Answer = Literal["yes", "no", "open"]
 
@@ -66,9 +66,9 @@ def sequential(observations: Sequence[float], low: float, high: float, spread: S
 @lru_cache(maxsize=2**14)  # a climb is worked out anew after every run
 def _log_ratio(mean: float, difference: float, count: int, spread: Spread) -> float:
     """Of `difference` against 0, by the mean of so many observations."""
-    error = spread.deviation / sqrt(count)
+    error, freedom = spread.deviation / sqrt(count), min(spread.freedom, MOST_FREEDOM)
     t = max(-MOST_T, min(MOST_T, mean / error))
-    return float(stats.nct.logpdf(t, spread.freedom, difference / error) - stats.t.logpdf(t, spread.freedom))
+    return max(LEAST_RATIO, float(stats.nct.logpdf(t, freedom, difference / error) - stats.t.logpdf(t, freedom)))
 
 
 def _bounds(limits: Limits) -> tuple[float, float]:

@@ -283,9 +283,8 @@ class Cluster(Executor):
             fetched = self._client.gather(future, asynchronous=True)
             loop: Any = self._client.loop
             arriving = asyncio.run_coroutine_threadsafe(fetched, loop.asyncio_loop)
-            while not wait_for(
-                [arriving], POLL_SECONDS
-            ).done:  # in vain where the worker dies, before it is done or before it sends
+            # It is waited for in vain where the worker dies, before it is done or before it sends.
+            while not wait_for([arriving], POLL_SECONDS).done:
                 self._check_there(address)
             return arriving.result()
         except (Exception, asyncio.CancelledError) as error:

@@ -56,8 +56,8 @@ USED = 0.85
 class Wish:
     """What a climb is to do: within `budget`, in so many `hours` or so many `runs`, one of them; the test set stays unread where it
     is `locked`; `seed` is of the order in which moves are tried; `difference` of accuracies (a fraction) is what its tests look
-    for, by default about the deviation of a run over seeds, 0.05 points on MNIST; `name` is that of the ladder and of its folder
-    beside the runs."""
+    for, by default about what runs are expected to deviate over seeds, 0.05 points on MNIST, and more where they deviate by more;
+    `name` is that of the ladder and of its folder beside the runs."""
 
     budget: Budget
     hours: float | None = None
