@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
 import pytest
 from distributed import Client, get_worker
 from machines import Machines
@@ -123,6 +124,21 @@ class DamagedBy:
 def limit_files(size: int) -> None:
     """No file of this process may become larger: writing fails as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_workers_stay_in_sight_however_often_the_client_asks_for_something_else(made: Machines, quick: None) -> None:
+    """What Dask's client knows of the scheduler is without workers after each time that it asks for itself."""
+    with dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}):
+        made.replace()
+        with Client(made.address) as client:
+            client.wait_for_workers(2)
+            executor = Cluster(client)
+            until, counts = time.monotonic() + 3, set[int]()
+            while time.monotonic() < until:
+                counts.add(executor.count)
+                time.sleep(0.01)
+            executor.kill()
+    assert counts == {2}
 
 
 def test_runs_have_the_bits_of_those_made_here_and_leave_nothing_else(

@@ -150,7 +150,12 @@ class Cluster(Executor):
             self._client = opened(self._where)[1]
         self._check_reached()
         now = time.monotonic()
-        seen = {address: found["last_seen"] for address, found in self._client.scheduler_info(n_workers=-1)["workers"].items()}
+        scheduler: Any = self._client.scheduler  # not `scheduler_info`, in which the client itself now and then has no workers
+        try:
+            known = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
+        except OSError as error:
+            raise Away(f"the scheduler is not reached ({error})") from None
+        seen = {address: found["last_seen"] for address, found in known.items()}
         before = self._heard
         self._heard = {
             address: before[address] if address in before and before[address][0] == last else (last, now)
