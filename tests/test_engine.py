@@ -323,4 +323,4 @@ def test_a_kind_or_norm_that_an_engine_has_not_met_is_never_taken_for_another() 
 
 def test_an_engine_is_identified_by_name_numerics_and_device() -> None:
     assert engine.identity("torch", "cpu") == f"torch-{engine.NUMERICS['torch']}"
-    assert engine.identity("torch", "cuda") == f"torch-{engine.NUMERICS['torch']}-cuda"
+    assert engine.identity("torch", "cuda") == f"torch-{engine.ON_GPU}-cuda"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -39,10 +40,15 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 def resample(images: Tensor, maps: Tensor) -> Tensor:
     """Levels (n, channels, height, width), uint8, mapped by `draw_maps`' maps: float32, bilinear, 0 outside the image."""
     *_, height, width = images.shape
-    # affine_grid measures from the centre in half images: x * 2 / width, y * 2 / height.
-    ratio = torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], device=images.device)
-    grid = functional.affine_grid(maps * ratio, list(images.shape), align_corners=False)
+    grid = functional.affine_grid(maps * _in_halves(height, width, images.device), list(images.shape), align_corners=False)
     return functional.grid_sample(images.float(), grid, "bilinear", "zeros", align_corners=False)
+
+
+@cache
+def _in_halves(height: int, width: int, device: torch.device) -> Tensor:
+    """What makes maps of pixels those of affine_grid, which measures from the centre in half images: x * 2 / width, y * 2 / height.
+    (Kept: what goes to a GPU anew for each batch is waited for.)"""
+    return torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], device=device)
 
 
 def draw_boxes(erasing: Erasing, images: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -43,7 +43,7 @@ def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     match recipe.optimizer:
         case AdamW(beta1, beta2, epsilon):
             return torch.optim.AdamW(
-                parameters, rate, (float(beta1), float(beta2)), epsilon, decay, fused=True
+                parameters, rate, (float(beta1), float(beta2)), epsilon, decay, fused=True, capturable=True
             )  # it takes no int 0
         case None:
             return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, nesterov=recipe.nesterov, fused=True)

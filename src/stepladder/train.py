@@ -2,22 +2,25 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import repeat
 from math import inf, isfinite
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stepladder import data, networks, records, state, stepping
+from stepladder import cuda, data, networks, records, state, stepping
 from stepladder.augment import draw_boxes, draw_maps, erase
 from stepladder.data import DataError
 from stepladder.engine import MOST_THREADS, native, plain
+from stepladder.engine.native import Number
 from stepladder.environment import environment
 from stepladder.job import Job
 from stepladder.networks import Module
@@ -55,6 +58,15 @@ class Images(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether they lie on a GPU."""
+        return self.train.is_cuda
+
+    def scalars(self, values: list[float]) -> Sequence[Number]:
+        """Numbers as a step takes them: a GPU's lie there, as it goes on without waiting for those of the next batch."""
+        return torch.tensor(values, device=self.train.device).unbind() if self.on_gpu else values
+
     def batch(self, levels: Tensor, chosen: Tensor, draws: Draws | None = None) -> Tensor:
         """The chosen images as the network takes them, each by its own draws: mapped, normalised, erased, as (chosen, channels,
         height, width)."""
@@ -83,7 +95,8 @@ def train(job: Job, dataset: data.Dataset | None = None, seconds: float | None =
     with records.lock(job.folder, wait=seconds is None):
         folder = job.folder  # only now: another ladder may have begun this run under another name
         if not records.exists(folder):
-            with torch.random.fork_rng(["cuda"] if job.setup.device == "cuda" else []):
+            on_gpu = job.setup.device == "cuda"
+            with torch.random.fork_rng(["cuda"] if on_gpu else []), cuda.ready() if on_gpu else nullcontext():
                 _train(job, dataset, folder, until)
     return folder
 
@@ -134,7 +147,7 @@ def _train(job: Job, dataset: data.Dataset, folder: Path, until: float) -> None:
         history=history,
         confusion=confusion,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
-        environment=environment()
+        environment=_made_on(setup.device)
         | {"threads": threads, "engine": trainer, "device": setup.device, "holdout": setup.reading.holdout},
         network=to_data(network),
         recipe=to_data(recipe),
@@ -147,6 +160,12 @@ def _train(job: Job, dataset: data.Dataset, folder: Path, until: float) -> None:
     )
     records.write(folder, record, weights, None if logits is None else logits.cpu().numpy())
     records.forget(folder)
+
+
+def _made_on(device: str) -> dict[str, Any]:
+    """Where a run was made; of a GPU its name stands beside that of the processor."""
+    found = environment()
+    return found if device == "cpu" else found | {"processor": f"{found['processor']} with {torch.cuda.get_device_name()}"}
 
 
 def _dropout(network: Network | Module, device: str) -> torch.Generator:
@@ -195,6 +214,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
     """
     n = len(images.train)
     size, batches = recipe.batch_size, -(-n // recipe.batch_size)
+    update = _updater(run, recipe, images, streams)
     for epoch in range(done, recipe.epochs):
         began = told = time.perf_counter()
         order = torch.randperm(n, generator=stream(streams.seed, "order", epoch)).to(images.train.device)
@@ -203,13 +223,14 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
         chosen = zip(order.split(size), images.train_labels[order].split(size), draws, strict=False)
         numbers = range(epoch * batches, (epoch + 1) * batches)
         rates = [recipe.rate(number, batches) for number in numbers]
-        weights = [recipe.averaging.weight(number) if recipe.averaging else 0 for number in numbers]
+        weights = [recipe.averaging.weight(number) if recipe.averaging else 0.0 for number in numbers]
+        scalars = zip(images.scalars(rates), images.scalars(weights), strict=True)
         streams.dropout.manual_seed(stream_seed(streams.seed, "dropout", epoch))
 
         run.model.train()
-        update, figures = stepping.updater(run, recipe), []
-        for (indices, labels, drawn), rate, weight in zip(chosen, rates, weights, strict=True):
-            figures.append(update(images.batch(images.train, indices, drawn), labels, rate, weight))
+        figures = []
+        for (indices, labels, drawn), (rate, weight) in zip(chosen, scalars, strict=True):
+            figures.append(update(indices, labels, *drawn, rate, weight))
             if folder and (now := time.perf_counter()) - told >= NOTE_SECONDS:
                 records.note(folder, epoch + 1, len(figures) / batches)
                 told = now
@@ -222,7 +243,7 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
             raise Diverged(f"the loss is not finite in epoch {epoch + 1}")
         yield Epoch(
             epoch=epoch + 1,
-            learning_rate=rate,
+            learning_rate=rates[-1],
             train_loss=train_loss / n,
             train_accuracy=train_correct / n,
             test_loss=test_loss,
@@ -230,6 +251,17 @@ def fit(run: State, recipe: Recipe, images: Images, streams: Streams, done: int 
             test_correct=test_correct,
             seconds=time.perf_counter() - began,
         )
+
+
+def _updater(run: State, recipe: Recipe, images: Images, streams: Streams) -> Callable[..., Tensor]:
+    """What trains a run on the images at some indices, with their labels, maps and boxes, at a rate and with a weight in the
+    average."""
+    update = stepping.updater(run, recipe)
+
+    def work(indices: Tensor, labels: Tensor, maps: Tensor | None, boxes: Tensor | None, rate: Number, weight: Number) -> Tensor:
+        return update(images.batch(images.train, indices, Draws(maps, boxes)), labels, rate, weight)
+
+    return cuda.played_back(work, partial(cuda.graph, streams.dropout)) if images.on_gpu and plain.runs(run.model) else work
 
 
 def _draw(recipe: Recipe, images: Images, seed: int, epoch: int) -> Draws:

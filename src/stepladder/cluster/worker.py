@@ -61,7 +61,7 @@ class InPlace(NamedTuple):
 
 def facts() -> Facts:
     """Those of this process."""
-    return Facts(dict(engine.NUMERICS), version("torch"), processor())
+    return Facts(engine.NUMERICS | {"torch on cuda": engine.ON_GPU}, version("torch"), processor())
 
 
 def sees(folder: Path, name: str) -> bool | None:

@@ -12,6 +12,8 @@ from stepladder.spec import Network, UserError, shown
 
 NUMERICS = {"native": 3, "torch": 1}
 """The engines there are, with the version of their numerics: raised when the same recipe no longer gives the same bits."""
+ON_GPU = 2
+"""That of torch on a GPU."""
 
 DEVICES = ("cpu", "cuda")
 MOST_THREADS = 1_024
@@ -24,7 +26,7 @@ def identity(engine: str, device: str) -> str:
     """
     if not isinstance(engine, str) or engine not in NUMERICS:
         raise UserError(f"unknown engine {shown(engine)}: expected {' or '.join(NUMERICS)}")
-    return f"{engine}-{NUMERICS[engine]}" + ("" if device == "cpu" else f"-{device}")
+    return f"{engine}-{NUMERICS[engine]}" if device == "cpu" else f"{engine}-{ON_GPU}-{device}"
 
 
 def check(engine: str, device: str, threads: int = 1) -> None:

@@ -103,7 +103,8 @@ def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[fl
     return out
 
 
-Update = Callable[[Tensor, Tensor, float, float], Tensor]
+Number = float | Tensor
+Update = Callable[[Tensor, Tensor, Number, Number], Tensor]
 """Trains a model on a batch (n, channels, height, width) with labels (n,), at a learning rate, its new weights counting so much in
 the average; returns (2,): the loss, summed over the images, and how many were answered right."""
 
@@ -136,7 +137,7 @@ def updater(
     step = extension().stepper(run.engine, _rule(recipe), run.addresses(model), parameters, averaged).step
     held = (model, kept, averages)
 
-    def update(x: Tensor, labels: Tensor, rate: float, weight: float) -> Tensor:
+    def update(x: Tensor, labels: Tensor, rate: Number, weight: Number) -> Tensor:
         assert held  # the tensors live as long as their addresses are written to
         run.check_batch(x)
         check("labels", labels, torch.int64, (len(x),))

@@ -192,6 +192,11 @@ def lend(module: nn.Module, network: Network, names: Sequence[str], dropout: flo
     vars(module)["forward"] = partial(_borrowing, chain, dict(zip(chain.state_dict(), names, strict=True)), module)
 
 
+def runs(model: nn.Module) -> bool:
+    """Whether a model's forward is that of layers which are known here, and draws from their generator alone."""
+    return isinstance(model, Chain) or getattr(vars(model).get("forward"), "func", None) is _borrowing
+
+
 def _borrowing(chain: Chain, names: dict[str, str], module: nn.Module, x: Tensor) -> Tensor:
     """The forward of a chain on the tensors that a module has under other names."""
     tensors = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
