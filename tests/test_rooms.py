@@ -12,7 +12,7 @@ import stepladder
 
 ROOMS = (
     *("__main__", "cli", "lab", "trackers", "export", "report", "page", "analysis", "live", "climb", "evidence"),
-    *("sweep", "workers", "cluster", "train", "stepping", "state", "job", "data", "records", "ladders", "", "steps"),
+    *("sweep", "workers", "cluster", "train", "stepping", "state", "cuda", "job", "data", "records", "ladders", "", "steps"),
     *("networks", "tracing", "inference", "engine", "augment", "anatomy", "environment", "streams", "spec"),
 )  # fmt: skip
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
@@ -40,6 +40,7 @@ HOMES = {
     "torch": {
         *(
             "augment",
+            "cuda",
             "engine",
             "engine.native",
             "engine.plain",
