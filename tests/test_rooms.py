@@ -62,7 +62,7 @@ HOMES = {
             "networks.lowering",
         ),
         *("networks.operations", "networks.state", "networks.reading", "networks.replay"),
-        *("tracing", "tracing.call", "tracing.given", "tracing.recording", "tracing.rows"),
+        *("tracing", "tracing.call", "tracing.eager", "tracing.given", "tracing.recording", "tracing.rows"),
     },
 }
 """The modules that know a foreign library. Numpy may be known by all but the spec."""
@@ -148,6 +148,10 @@ def test_what_only_hands_out_work_or_reads_records_loads_no_torch(module: str) -
     found = loaded_with(module)
     assert "stepladder" in found
     assert "torch" not in found
+
+
+def test_the_library_loads_nothing_that_takes_long_before_it_is_needed() -> None:
+    assert not loaded_with("stepladder.lab") & {"scipy", "matplotlib", "pyarrow", "pandas", "distributed", "onnx", "sympy"}
 
 
 def test_the_public_names_load_nothing_but_the_standard_library() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -45,6 +46,31 @@ def record(job: Job) -> Record:
 def elsewhere(job: Job, runs: Path, seed: int | None = None) -> Job:
     """The same run (or another seed's) in another folder."""
     return replace(job, setup=replace(job.setup, runs=runs), seed=job.seed if seed is None else seed)
+
+
+COMPILER = """
+import sys
+from pathlib import Path
+from torch import nn
+from stepladder import Conv, GlobalAvgPool, Network, Recipe, Step
+from stepladder.job import Job, Setup
+from stepladder.train import train
+
+class Own(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(676, 10))
+
+for network in (Network([Conv(4, stride=3), Conv(10, activation=None), GlobalAvgPool()]), Own):
+    train(Job("x", Step("Plain", network, Recipe(1, 100)), 0, Setup(Path(sys.argv[2]), Path(sys.argv[1]), "native")))
+    print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_neither_a_run_nor_reading_its_module_loads_torch_s_compiler(few_mnist: Path, tmp_path: Path) -> None:
+    # It would cost each worker one to two seconds before its first batch.
+    command = [sys.executable, "-c", COMPILER, str(few_mnist), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "False\nFalse\n"), done.stderr
 
 
 def test_a_run_learns(record: Record) -> None:

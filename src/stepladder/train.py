@@ -111,7 +111,7 @@ def _train(job: Job, dataset: data.Dataset, folder: Path, until: float) -> None:
     if threads > MOST_THREADS:
         raise _unfit(folder, f"{threads} threads, expected at most {MOST_THREADS:,}")
     engine.use_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, which takes a second to import the compiler
 
     images = _images(dataset, engine, setup.device)
     dropout = _dropout(network, setup.device)

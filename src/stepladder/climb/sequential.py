@@ -6,7 +6,6 @@ from math import log, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
 
 PRIOR_SHARE = 0.71
 """The standard deviation of an accuracy over seeds, as a share of what sampling the images that judge it would add: networks of a
@@ -66,6 +65,8 @@ def sequential(observations: Sequence[float], low: float, high: float, spread: S
 @lru_cache(maxsize=2**14)  # a climb is worked out anew after every run
 def _log_ratio(mean: float, difference: float, count: int, spread: Spread) -> float:
     """Of `difference` against 0, by the mean of so many observations."""
+    from scipy import stats  # here and below: a second of imports, which is for those who climb
+
     error, freedom = spread.deviation / sqrt(count), min(spread.freedom, MOST_FREEDOM)
     t = max(-MOST_T, min(MOST_T, mean / error))
     return max(LEAST_RATIO, float(stats.nct.logpdf(t, freedom, difference / error) - stats.t.logpdf(t, freedom)))
@@ -109,6 +110,8 @@ def power(effect: float, difference: float, deviation: float, limits: Limits) ->
 @lru_cache(maxsize=256)
 def _decided_by(count: int, difference: float, deviation: float, limits: Limits) -> tuple[float, float]:
     """The mean of so many pairs down from which the answer is no, and that from which on it is yes."""
+    from scipy import optimize
+
     spread = Spread(deviation, PRIOR_FREEDOM + 2 * (count - 1))
     yes, no = _bounds(limits)
     farthest = MOST_T * deviation / sqrt(count)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stepladder.networks.state import seeded
 from stepladder.tracing import Call, Made, Recording
 from stepladder.tracing.call import tensors
-from stepladder.tracing.given import eagerly
+from stepladder.tracing.eager import eagerly
 from stepladder.tracing.recording import CASTS, cast
 
 CLOSE = 1e-5

@@ -1,10 +1,9 @@
 """What may be given to be traced: modules that can run, in wrappers or not; they stay as they were."""
 
 import inspect
-import sys
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -56,11 +55,6 @@ def prepare(part: nn.Module) -> None:
         if inner is not None:
             part._modules[name] = unwrapped(inner)
     vars(part)["_compiled_call_impl"] = None
-
-
-def eagerly() -> Any:
-    """In which compiled functions run as they were written; nothing is compiled where torch's compiler was not loaded."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @contextmanager
