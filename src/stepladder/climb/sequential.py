@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from math import log, sqrt
+from math import fsum, log, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -69,7 +69,8 @@ def _log_ratio(mean: float, difference: float, count: int, spread: Spread) -> fl
 
     error, freedom = spread.deviation / sqrt(count), min(spread.freedom, MOST_FREEDOM)
     t = max(-MOST_T, min(MOST_T, mean / error))
-    return max(LEAST_RATIO, float(stats.nct.logpdf(t, freedom, difference / error) - stats.t.logpdf(t, freedom)))
+    there, none = np.asarray(stats.nct.logpdf(t, freedom, [difference / error, 0.0]))  # without a difference it is central
+    return max(LEAST_RATIO, float(there - none))
 
 
 def _bounds(limits: Limits) -> tuple[float, float]:
@@ -88,7 +89,8 @@ def pooled(groups: Iterable[Sequence[float]], expected: float) -> Spread:
     squares, freedom = 0.0, 0.0
     for group in groups:
         if len(group) > 1:
-            squares += float(np.var(group)) * len(group)
+            mean = fsum(group) / len(group)
+            squares += fsum((it - mean) ** 2 for it in group)
             freedom += len(group) - 1
     if squares <= freedom * expected**2:
         squares, freedom = squares + PRIOR_FREEDOM * expected**2, freedom + PRIOR_FREEDOM

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from stepladder.networks import Module, layers, macs, planned, read
@@ -167,6 +168,10 @@ class Step:
         return True
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash(own(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
