@@ -235,8 +235,8 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_classes_of_a_ladders_file_and_of_a_script_train_in_worker_processes(file: Path, small_mnist: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "stepladder", "run", str(file), "--data", str(small_mnist), "--workers", "2"]
+def test_classes_of_a_ladders_file_and_of_a_script_train_in_worker_processes(file: Path, few_mnist: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stepladder", "run", str(file), "--data", str(few_mnist), "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (
@@ -245,7 +245,7 @@ def test_classes_of_a_ladders_file_and_of_a_script_train_in_worker_processes(fil
     script = tmp_path / "script.py"
     script.write_text(
         f"{MODULES}\nimport stepladder as sl\n"
-        f"result = sl.Lab('runs', data={str(small_mnist)!r}, workers=2).run(ladder, seeds=2, progress=False)\n"
+        f"result = sl.Lab('runs', data={str(few_mnist)!r}, workers=2).run(ladder, seeds=2, progress=False)\n"
         "print(result.problems, [len(result.arms[step].records) for step in result])\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path)
