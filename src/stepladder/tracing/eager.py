@@ -18,7 +18,7 @@ def eagerly() -> Iterator[None]:
         with torch.compiler.set_stance("force_eager"):
             yield
         return
-    found = _kept_away()
+    found = [it for it in _kept_away() if "__dynamo_disable" not in vars(it)]
     for function in found:
         vars(function)["__dynamo_disable"] = function
     try:
@@ -37,4 +37,5 @@ def _kept_away() -> list[Any]:
         return []
     place = inner.co_freevars.index("fn")
     keeping = [it for it in gc.get_objects() if type(it) is FunctionType and it.__code__ is inner]
-    return [it.__closure__[place].cell_contents for it in keeping if it.__closure__]
+    found = [it.__closure__[place].cell_contents for it in keeping if it.__closure__]
+    return [it for it in found if type(it) is FunctionType]
