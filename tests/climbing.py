@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from stepladder import EMA, Affine, Budget, Conv, Erasing, GlobalAvgPool, Network, Recipe, Step, StepLR
 from stepladder.climb.candidate import Candidate
+from stepladder.climb.concepts import bare, concept
 from stepladder.climb.plan import FEW, Figure, Need, Plan
-from stepladder.climb.rule import Climb, bare, climb, concept
+from stepladder.climb.rule import Climb, climb
 
 START = 0.994
 NOISE = 0.0005

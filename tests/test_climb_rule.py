@@ -11,9 +11,10 @@ from climbing import PLAIN, drawn, mixed, plan, simulated
 from stepladder import Budget, Network, OneCycle, Step, StepLR
 from stepladder.climb.ahead import stand, wanted
 from stepladder.climb.candidate import Candidate
+from stepladder.climb.concepts import bare, changed, concept
 from stepladder.climb.ladder import ladder
 from stepladder.climb.plan import Figure, Need
-from stepladder.climb.rule import Climb, bare, changed, climb, concept
+from stepladder.climb.rule import Climb, climb
 
 CLIMBS = 60
 

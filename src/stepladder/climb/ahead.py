@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from stepladder.climb.concepts import bare
 from stepladder.climb.plan import Figure, Need, Plan
-from stepladder.climb.rule import Climb, bare, climb
+from stepladder.climb.rule import Climb, climb
 
 
 class _Missing(Exception):

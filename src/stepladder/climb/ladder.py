@@ -1,7 +1,8 @@
 """The ladder that a climb leaves."""
 
 from stepladder.climb.candidate import Candidate
-from stepladder.climb.rule import PRUNED, Climb, Move, changed
+from stepladder.climb.concepts import changed
+from stepladder.climb.rule import PRUNED, Climb, Move
 from stepladder.climb.sequential import Test
 from stepladder.evidence import estimate
 from stepladder.spec import UserError

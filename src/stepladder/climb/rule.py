@@ -3,12 +3,11 @@ worker's pace changes."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from stepladder.climb.candidate import Candidate
+from stepladder.climb.concepts import bare, built, changed, concept, networks, units
 from stepladder.climb.plan import (
     CONFIRMED,
     DIRECT,
@@ -25,7 +24,7 @@ from stepladder.climb.plan import (
     Plan,
 )  # fmt: skip
 from stepladder.climb.sequential import Limits, Spread, Test, pooled, sequential
-from stepladder.spec import Network, SpecError
+from stepladder.spec import Network
 from stepladder.steps import Step
 
 AFTER_ONE, AFTER_TWO = -1.0, -0.4
@@ -119,19 +118,6 @@ def climb(now: Climb) -> None:
     _prune(now)
 
 
-def bare(step: Step) -> Step:
-    """Network and recipe of a step, all that decides its runs."""
-    return Step("climb", step.network, step.recipe)
-
-
-@lru_cache(maxsize=4096)
-def changed(step: Step, concept: str, value: Any) -> Step | None:
-    """The bare step with one concept changed; None where that is no step, or changes nothing."""
-    with suppress(SpecError):
-        return bare(step.then("changed", **{concept: value}))
-    return None
-
-
 def _walk(now: Climb, judge: Callable[[Climb, Candidate, Step], Move | None]) -> None:
     """Try candidates until a whole pass takes none, or nothing is left for more."""
     while candidate := next(_untried(now), None):
@@ -152,7 +138,7 @@ def _walk(now: Climb, judge: Callable[[Climb, Candidate, Step], Move | None]) ->
 def _affords(now: Climb) -> bool:
     """Whether one more candidate fits before what is kept for tests and confirmation."""
     kept = FEW_KEPT if now.plan.few else 1 - EXPLORING
-    arms = 0 if now.plan.few else len(_units(now.plan.start, now.taken)) + 2
+    arms = 0 if now.plan.few else len(units(now.plan.start, [move.candidate for move in now.taken])) + 2
     return now.left >= max(kept * (now.plan.total - now.reserve), arms * PAIRS * now.mean_cost, 2 * now.mean_cost)
 
 
@@ -173,11 +159,6 @@ def _around(now: Climb, candidate: Candidate) -> Step:
         return now.step
     back = changed(now.step, candidate.concept, concept(now.plan.start, candidate.concept))
     return back or now.step
-
-
-def concept(step: Step, name: str) -> Any:
-    """The value of a concept."""
-    return step.network if name == "network" else getattr(step.recipe, name)
 
 
 def _explored(now: Climb, candidate: Candidate, step: Step) -> Move | None:
@@ -244,9 +225,9 @@ def _verify(now: Climb) -> None:
 
     Networks follow from one another: each is held against the one before it, with the end's recipe.
     """
-    kept = _units(now.plan.start, now.taken)
+    kept = units(now.plan.start, [move.candidate for move in now.taken])
     tests: dict[Candidate, Test] = {}
-    for candidate in reversed(_units(now.plan.start, now.taken)):
+    for candidate in reversed(kept.copy()):
         waiting = [candidate]
         while waiting:
             each = waiting.pop()
@@ -254,20 +235,20 @@ def _verify(now: Climb) -> None:
             if found is None or found.answer == "yes":
                 tests |= {each: found} if found else {}
                 continue
-            after = _networks(kept)[_networks(kept).index(each) + 1 :] if each.concept == "network" else []
+            after = networks(kept)[networks(kept).index(each) + 1 :] if each.concept == "network" else []
             kept.remove(each)
             now.dropped.append(Move(each, found))
             waiting += after[:1]  # the next network is held against the one before now
     _drop_void(now, kept)
     now.taken = [Move(candidate, tests.get(candidate)) for candidate in kept]
-    step = _built(now.plan.start, kept)
+    step = built(now.plan.start, kept)
     assert step is not None
     now.step = step
 
 
 def _drop_void(now: Climb, kept: list[Candidate]) -> None:
     """What another concept, set back since, has made void changes nothing any more."""
-    step = _built(now.plan.start, kept)
+    step = built(now.plan.start, kept)
     for each in [each for each in kept if step and each.concept in step.recipe.void]:
         kept.remove(each)
         now.dropped.append(Move(each, Test((), 0.0, "no")))
@@ -276,9 +257,9 @@ def _drop_void(now: Climb, kept: list[Candidate]) -> None:
 
 def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate) -> Test | None:
     """What is shown of a concept against its value before; None where it cannot be set back alone."""
-    later = _networks(kept)[_networks(kept).index(candidate) + 1 :] if candidate.concept == "network" else []
+    later = networks(kept)[networks(kept).index(candidate) + 1 :] if candidate.concept == "network" else []
     here = [each for each in kept if each not in later]
-    step, back = _built(now.plan.start, here), _built(now.plan.start, [each for each in here if each != candidate])
+    step, back = built(now.plan.start, here), built(now.plan.start, [each for each in here if each != candidate])
     if step is None or back is None:
         now.decide(phase="verify", move=candidate.name, concept=candidate.concept, ends="it cannot be set back alone", taken=True)
         return None
@@ -290,44 +271,16 @@ def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate) -> Te
     return found
 
 
-def _units(start: Step, taken: Sequence[Move]) -> list[Candidate]:
-    """What was taken and still makes a difference: of a field of the recipe the last, unless that is the start's own; of networks
-    those that lead to the last without coming back to one."""
-    units: list[Candidate] = []
-    for candidate in (move.candidate for move in taken):
-        if candidate.concept != "network":
-            units = [each for each in units if each.concept != candidate.concept]
-        elif (again := [each for each in _networks(units) if each.value == candidate.value]) or candidate.value == start.network:
-            later = _networks(units)[_networks(units).index(again[0]) :] if again else _networks(units)
-            units = [each for each in units if each not in later]
-        if candidate.value != concept(start, candidate.concept):
-            units.append(candidate)
-    return units
-
-
-def _networks(kept: Sequence[Candidate]) -> list[Candidate]:
-    return [each for each in kept if each.concept == "network"]
-
-
-def _built(start: Step, kept: Sequence[Candidate]) -> Step | None:
-    """The bare step in which these concepts have their values; None where there is none."""
-    network = _networks(kept)[-1].value if _networks(kept) else start.network
-    recipe = {each.concept: each.value for each in kept if each.concept != "network"}
-    with suppress(SpecError):
-        return Step("climb", network, replace(start.recipe, **recipe))
-    return None
-
-
 def _prune(now: Climb) -> None:
     """Find the smallest network whose mean is shown to reach the target, where that of the end is: the narrowest by bisection, then
     with a block less, as long as that does."""
     if _reaches(now, now.step).answer != "yes":
         return
-    networks = now.plan.narrower(now.step)
-    low, high, smallest = 0, len(networks), None
+    narrower = now.plan.narrower(now.step)
+    low, high, smallest = 0, len(narrower), None
     while low < high and now.left >= now.mean_cost:
         middle = (low + high) // 2
-        if pruned := _pruned(now, networks[middle]):
+        if pruned := _pruned(now, narrower[middle]):
             low, smallest = middle + 1, pruned
         else:
             high = middle

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from stepladder import live, networks, records
 from stepladder.climb import story
+from stepladder.climb.concepts import bare
 from stepladder.climb.drive import Drive, asked, drive, opened
 from stepladder.climb.ladder import ladder
 from stepladder.climb.moves import candidates
 from stepladder.climb.networks import allowed
 from stepladder.climb.plan import CONFIRMED, FEW, Plan
 from stepladder.climb.prune import narrower, shallower
-from stepladder.climb.rule import Climb, bare
+from stepladder.climb.rule import Climb
 from stepladder.climb.sequential import prior
 from stepladder.climb.start import plain
 from stepladder.climb.widths import fitted
