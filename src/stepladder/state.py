@@ -42,9 +42,11 @@ def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters, rate, decay = [it for it in model.parameters() if it.requires_grad], recipe.learning_rate, recipe.weight_decay
     match recipe.optimizer:
         case AdamW(beta1, beta2, epsilon):
-            return torch.optim.AdamW(
-                parameters, rate, (float(beta1), float(beta2)), epsilon, decay, fused=True, capturable=True
-            )  # it takes no int 0
+            betas = float(beta1), float(beta2)  # it takes no int 0
+            found = torch.optim.AdamW(parameters, rate, betas, epsilon, decay, fused=True, capturable=True)
+            # On a GPU the first steps, which are not recorded, are not worth the warning that it would give.
+            vars(found)["_warned_capturable_if_run_uncaptured"] = True
+            return found
         case None:
             return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, nesterov=recipe.nesterov, fused=True)
 
