@@ -16,7 +16,7 @@ BESIDE = ["CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "examples/first_lad
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The files of docs/, and those beside it that its pages link to."""
     files.append(File.generated(config, "index.md", content=(ROOT / "README.md").read_text(encoding="utf-8")))
-    reports = [f"results/{path.name}" for path in sorted(ROOT.glob("results/*.md"))]
+    reports = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("results/**/*.md"))]
     for path in [*BESIDE, *reports]:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     return files
