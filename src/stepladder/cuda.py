@@ -2,7 +2,7 @@
 back, as its some hundred small kernels take longer to be asked for than to run."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -35,20 +35,21 @@ def graph(generator: torch.Generator, work: Callable[[], Tensor]) -> tuple[Calla
     return found.replay, result
 
 
+def _shapes(tensors: Sequence[Tensor | None]) -> list[torch.Size | None]:
+    return [None if it is None else it.shape for it in tensors]
+
+
 def played_back(work: Work, record: Record) -> Work:
     """Does `work` on tensors (or None), as it is for the first EAGER calls, then played back; of tensors of other shapes than the
     first ones, as it is."""
-    calls = 0
-    places: list[Tensor | None] = []
+    calls, places = 0, list[Tensor | None]()
     play: Callable[[], object] | None = None
     result = torch.empty(0)
 
     def do(*given: Tensor | None) -> Tensor:
         nonlocal calls, places, play, result
         places = places or [None if it is None else it.clone() for it in given]
-        alike = all(
-            a is b is None or (a is not None and b is not None and a.shape == b.shape) for a, b in zip(given, places, strict=True)
-        )
+        alike = _shapes(given) == _shapes(places)
         calls += alike
         if not alike or calls <= EAGER:
             return work(*given)

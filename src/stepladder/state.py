@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stepladder.records import Array
 from stepladder.spec import AdamW, Recipe
+from stepladder.uncompiled import leave_compiler_out
 
 Kind = tuple[tuple[int, ...], np.dtype[Any]]
 
@@ -38,7 +39,8 @@ def begin(model: nn.Module, recipe: Recipe) -> State:
 
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer of a model; the loop sets its learning rate for every batch."""
-    _leave_compiler_out()
+    methods = (getattr(torch.optim.Optimizer, name) for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"))
+    leave_compiler_out(method.__wrapped__ for method in methods if hasattr(method, "__wrapped__"))
     parameters, rate, decay = [it for it in model.parameters() if it.requires_grad], recipe.learning_rate, recipe.weight_decay
     match recipe.optimizer:
         case AdamW(beta1, beta2, epsilon):
@@ -49,15 +51,6 @@ def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return found
         case None:
             return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, nesterov=recipe.nesterov, fused=True)
-
-
-def _leave_compiler_out() -> None:
-    """Torch keeps its compiler away from these methods by importing it when the first of them is called, which costs a process
-    2 seconds (torch 2.13); nothing is compiled here."""
-    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
-        if method is not None and not hasattr(method, "__dynamo_disable"):
-            setattr(method, "__dynamo_disable", method)
 
 
 def kept(optimizer: torch.optim.Optimizer) -> dict[Tensor, tuple[Tensor, ...]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from math import fsum, log, sqrt
+from math import log, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -89,8 +89,7 @@ def pooled(groups: Iterable[Sequence[float]], expected: float) -> Spread:
     squares, freedom = 0.0, 0.0
     for group in groups:
         if len(group) > 1:
-            mean = fsum(group) / len(group)
-            squares += fsum((it - mean) ** 2 for it in group)
+            squares += float(np.var(group)) * len(group)
             freedom += len(group) - 1
     if squares <= freedom * expected**2:
         squares, freedom = squares + PRIOR_FREEDOM * expected**2, freedom + PRIOR_FREEDOM

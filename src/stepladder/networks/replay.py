@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from stepladder.networks.state import seeded
 from stepladder.tracing import Call, Made, Recording
 from stepladder.tracing.call import tensors
-from stepladder.tracing.eager import eagerly
 from stepladder.tracing.recording import CASTS, cast
+from stepladder.uncompiled import eagerly
 
 CLOSE = 1e-5
 """Of the norm of a tensor: both call the same functions of torch."""

@@ -18,9 +18,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from stepladder.tracing.call import BATCH, UNSCRIPTED, Call, Made, TraceError, mapped, tensors, text
-from stepladder.tracing.eager import eagerly
 from stepladder.tracing.functions import COUNTED, named
 from stepladder.tracing.given import as_it_was, check, prepare, unwrapped
+from stepladder.uncompiled import eagerly
 
 INSIDES = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
 """Where torch works out shapes: what calls functions from there was called by something that cannot be seen."""
