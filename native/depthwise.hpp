@@ -19,25 +19,27 @@ struct Plane {
     V* out;
 };
 
-// The nine taps of pixels side by side, `stride` apart. The first `left` and the last `right` columns that they meet are zeros.
-template <int pixels, int stride, bool bordered>
-INLINE void accumulate_nine_taps(const Plane& plane, const RowTaps& row, int x0, int left, int right, V (&value)[pixels]) {
+constexpr bool hold = REGISTERS == 32;  // a channel's nine weights in registers
+
+INLINE V in_all_lanes(float weight) { return broadcast(weight); }
+INLINE V in_all_lanes(V weight) { return weight; }  // already
+
+// The taps of a row of inputs, pixels side by side, `stride` apart. The first `left` and the last `right` columns that they meet
+// are zeros.
+template <int pixels, int stride, bool bordered, typename Weight>
+INLINE void accumulate_row(const V* in, const Weight* weights, int left, int right, V (&value)[pixels]) {
     constexpr int columns = stride * (pixels - 1) + 3;
-    const V* in = plane.in + row.in * plane.in_width + stride * x0;
-    const float* weight = plane.weights + 3 * row.tap;
-    for (int r = 0; r < row.taps; ++r, in += plane.in_width, weight += 3) {
-        V x[columns];
+    V x[columns];
 #pragma GCC unroll 17
-        for (int i = 0; i < columns; ++i) {
-            const bool zero = bordered && ((i < 2 && i < left) || (i >= columns - 2 && i >= columns - right));
-            x[i] = zero ? V{} : in[i];
-        }
+    for (int i = 0; i < columns; ++i) {
+        const bool zero = bordered && ((i < 2 && i < left) || (i >= columns - 2 && i >= columns - right));
+        x[i] = zero ? V{} : in[i];
+    }
 #pragma GCC unroll 3
-        for (int t = 0; t < 3; ++t) {
-            const V w = broadcast(weight[t]);
+    for (int t = 0; t < 3; ++t) {
+        const V weight = in_all_lanes(weights[t]);
 #pragma GCC unroll 8
-            for (int p = 0; p < pixels; ++p) multiply_add(value[p], w, x[stride * p + t]);
-        }
+        for (int p = 0; p < pixels; ++p) multiply_add(value[p], weight, x[stride * p + t]);
     }
 }
 
@@ -50,48 +52,75 @@ struct Finish {
     Sums gradient;
 };
 
-template <int pixels, int stride, Epilogue epilogue, bool bordered>
-INLINE void convolve_pixels(const Plane& plane, int y, int x0, int left, int right, Finish& finish) {
+// `whole`: all rows of the kernel are known to lie inside the input.
+template <int pixels, int stride, Epilogue epilogue, bool bordered, bool whole>
+INLINE void convolve_pixels(const Plane& plane, const V (&weights)[9], int y, int x0, int left, int right, Finish& finish) {
     V value[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) value[p] = broadcast(plane.bias);
-    accumulate_nine_taps<pixels, stride, bordered>(plane, plane.rows[y], x0, left, right, value);
+    const RowTaps& row = plane.rows[y];
+    const V* in = plane.in + row.in * plane.in_width + stride * x0;
+    if constexpr (hold) {
+        in -= row.tap * plane.in_width;
+#pragma GCC unroll 3
+        for (int r = 0; r < 3; ++r, in += plane.in_width)
+            if (whole || (r >= row.tap && r < row.tap + row.taps))
+                accumulate_row<pixels, stride, bordered>(in, weights + 3 * r, left, right, value);
+    } else {
+        const float* weight = plane.weights + 3 * row.tap;
+#pragma GCC unroll 1
+        for (int r = 0; r < row.taps; ++r, in += plane.in_width, weight += 3)
+            accumulate_row<pixels, stride, bordered>(in, weight, left, right, value);
+    }
     const ptrdiff_t at = (ptrdiff_t)y * plane.width + x0;
+    Finish now = finish;  // in registers for as long as they are free
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) {
-        if constexpr (epilogue == Epilogue::gradient) value[p] = finish.gradient.add(value[p], at + p);
+        if constexpr (epilogue == Epilogue::gradient) value[p] = now.gradient.add(value[p], at + p);
         plane.out[at + p] = value[p];
         ask_to_write(plane.out + at + p, plane.width);
         if constexpr (epilogue == Epilogue::statistics) {
-            finish.sum += value[p];
-            finish.square += value[p] * value[p];
+            now.sum += value[p];
+            now.square += value[p] * value[p];
+        }
+    }
+    if constexpr (epilogue == Epilogue::statistics) finish.sum = now.sum, finish.square = now.square;
+    if constexpr (epilogue == Epilogue::gradient)
+        finish.gradient.sum = now.gradient.sum, finish.gradient.product = now.gradient.product;
+}
+
+// A row in strips of `pixels` columns, `wide` of them, then of one less.
+template <int pixels, int stride, Epilogue epilogue, bool whole>
+INLINE void convolve_strips(const Plane& plane, const V (&weights)[9], int y, int strips, int wide, Finish& finish) {
+    for (int k = 0, x = 0; k < strips; ++k) {
+        const int left = k ? 0 : plane.left, right = k + 1 < strips ? 0 : plane.right;
+        const bool bordered = left || right;
+        if (k < wide) {
+            if (bordered || (hold && !whole))
+                convolve_pixels<pixels, stride, epilogue, true, whole>(plane, weights, y, x, left, right, finish);
+            else
+                convolve_pixels<pixels, stride, epilogue, false, whole>(plane, weights, y, x, 0, 0, finish);
+            x += pixels;
+        } else if constexpr (pixels > 1) {
+            if (bordered || (hold && !whole))
+                convolve_pixels<pixels - 1, stride, epilogue, true, whole>(plane, weights, y, x, left, right, finish);
+            else
+                convolve_pixels<pixels - 1, stride, epilogue, false, whole>(plane, weights, y, x, 0, 0, finish);
+            x += pixels - 1;
         }
     }
 }
 
-// Each row in strips of `pixels` columns, `wide` of them, then of one less.
 template <int pixels, int stride, Epilogue epilogue>
-void convolve_plane(const Plane& plane, int strips, int wide, Finish& whole) {
-    Finish finish = whole;
+void convolve_plane(const Plane& plane, int strips, int wide, Finish& finish) {
+    V weights[9];
+#pragma GCC unroll 9
+    for (int i = 0; i < 9; ++i) weights[i] = broadcast(plane.weights[i]);
     for (int y = plane.from; y < plane.to; ++y)
-        for (int k = 0, x = 0; k < strips; ++k) {
-            const int left = k ? 0 : plane.left, right = k + 1 < strips ? 0 : plane.right;
-            const bool bordered = left || right;
-            if (k < wide) {
-                if (bordered)
-                    convolve_pixels<pixels, stride, epilogue, true>(plane, y, x, left, right, finish);
-                else
-                    convolve_pixels<pixels, stride, epilogue, false>(plane, y, x, 0, 0, finish);
-                x += pixels;
-            } else if constexpr (pixels > 1) {
-                if (bordered)
-                    convolve_pixels<pixels - 1, stride, epilogue, true>(plane, y, x, left, right, finish);
-                else
-                    convolve_pixels<pixels - 1, stride, epilogue, false>(plane, y, x, 0, 0, finish);
-                x += pixels - 1;
-            }
-        }
-    whole = finish;
+        if (hold && plane.rows[y].taps == 3)
+            convolve_strips<pixels, stride, epilogue, true>(plane, weights, y, strips, wide, finish);
+        else
+            convolve_strips<pixels, stride, epilogue, false>(plane, weights, y, strips, wide, finish);
 }
 
 typedef void (*PlaneFunction)(const Plane&, int, int, Finish&);

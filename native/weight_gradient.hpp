@@ -171,29 +171,48 @@ void weight_gradient_one_by_one(const WeightGradient& w) {
     }
 }
 
-// Depthwise, 3 x 3: the nine weights of a channel in registers over all pixels of the rows.
-template <bool inside>
-INLINE void accumulate_nine(const WeightGradient& w, const V* gradient, const V* corner, int top, int from, int to,
-                            V (&sum)[3][3]) {
-    const ptrdiff_t width = w.in_width, stride = w.window.stride;
+// Depthwise, 3 x 3: the nine weights of a channel in registers over all pixels of the rows. Of pixels side by side, for which every
+// tap is inside, each input is loaded once a row.
+template <int pixels, int stride>
+INLINE void accumulate_nine(const V* gradient, const V* in, ptrdiff_t width, V (&sum)[3][3]) {
+    constexpr int columns = stride * (pixels - 1) + 3;
+    V g[pixels];
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p) g[p] = gradient[p];
+#pragma GCC unroll 3
+    for (int r = 0; r < 3; ++r) {
+        V x[columns];
+#pragma GCC unroll 9
+        for (int i = 0; i < columns; ++i) x[i] = in[r * width + i];
+#pragma GCC unroll 4
+        for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 3
+            for (int t = 0; t < 3; ++t) multiply_add(sum[r][t], g[p], x[stride * p + t]);
+    }
+}
+
+// The same of the pixels [from, to) of a row, for each of which only some taps are inside.
+INLINE void accumulate_border(const WeightGradient& w, const V* gradient, const V* corner, int top, int from, int to,
+                              V (&sum)[3][3]) {
 #pragma GCC unroll 1
     for (int x = from; x < to; ++x) {
         const V g = gradient[x];
-        const V* a = corner + x * stride;
+        const V* a = corner + x * w.window.stride;
 #pragma GCC unroll 3
         for (int r = 0; r < 3; ++r) {
-            if (!inside && (top + r < 0 || top + r >= w.in_height)) continue;
+            if (top + r < 0 || top + r >= w.in_height) continue;
 #pragma GCC unroll 3
             for (int t = 0; t < 3; ++t)
-                if (inside || (x >= w.columns[t].from && x < w.columns[t].to)) {
-                    const V input = a[r * width + t];
-                    multiply_add(sum[r][t], g, input);
-                }
+                if (x >= w.columns[t].from && x < w.columns[t].to) multiply_add(sum[r][t], g, a[r * w.in_width + t]);
         }
     }
 }
 
+// With steps of 1 or 2, or of any other length (0).
+template <int known_stride>
 void weight_gradient_depthwise(const WeightGradient& w) {
+    constexpr int pixels = REGISTERS == 32 && known_stride ? 4 : 1;
+    const int stride = known_stride ? known_stride : w.window.stride;
     int all_from = 0, all_to = w.out_width;  // columns for which every tap is inside
     for (int t = 0; t < 3; ++t) {
         if (w.columns[t].from > all_from) all_from = w.columns[t].from;
@@ -208,16 +227,21 @@ void weight_gradient_depthwise(const WeightGradient& w) {
 #pragma GCC unroll 3
             for (int t = 0; t < 3; ++t) sum[r][t] = out[r * 3 + t];
         for (int y = w.from; y < w.to; ++y) {
-            const int top = y * w.window.stride - w.window.padding;
+            const int top = y * stride - w.window.padding;
             const V* gradient = (const V*)w.gradient + c * w.gradient_plane + (ptrdiff_t)y * w.out_width;
             const V* corner = (const V*)w.activation + ((ptrdiff_t)c * w.in_height + top) * w.in_width - w.window.padding;
             if (top < 0 || top + 3 > w.in_height) {
-                accumulate_nine<false>(w, gradient, corner, top, 0, w.out_width, sum);
+                accumulate_border(w, gradient, corner, top, 0, w.out_width, sum);
                 continue;
             }
-            accumulate_nine<false>(w, gradient, corner, top, 0, all_from, sum);
-            accumulate_nine<true>(w, gradient, corner, top, all_from, all_to, sum);
-            accumulate_nine<false>(w, gradient, corner, top, all_to, w.out_width, sum);
+            accumulate_border(w, gradient, corner, top, 0, all_from, sum);
+            int x = all_from;
+#pragma GCC unroll 1
+            for (; x + pixels <= all_to; x += pixels)
+                accumulate_nine<pixels, known_stride>(gradient + x, corner + x * stride, w.in_width, sum);
+#pragma GCC unroll 1
+            for (; x < all_to; ++x) accumulate_nine<1, known_stride>(gradient + x, corner + x * stride, w.in_width, sum);
+            accumulate_border(w, gradient, corner, top, all_to, w.out_width, sum);
         }
 #pragma GCC unroll 3
         for (int r = 0; r < 3; ++r)
@@ -229,7 +253,10 @@ void weight_gradient_depthwise(const WeightGradient& w) {
 void weight_gradient(const WeightGradient& w) {
     const Window& window = w.window;
     if (window.kernel == 1 && window.stride == 1 && !window.padding) return weight_gradient_one_by_one(w);
-    if (window.kernel == 3 && window.dilation == 1 && w.in_group == 1 && w.out_group == 1) return weight_gradient_depthwise(w);
+    if (window.kernel == 3 && window.dilation == 1 && w.in_group == 1 && w.out_group == 1)
+        return (window.stride == 1   ? weight_gradient_depthwise<1>
+                : window.stride == 2 ? weight_gradient_depthwise<2>
+                                     : weight_gradient_depthwise<0>)(w);
     const ptrdiff_t in_plane = (ptrdiff_t)w.in_height * w.in_width;
     const int kernel = w.window.kernel;
     V* out = (V*)w.out;
