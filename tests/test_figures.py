@@ -194,6 +194,7 @@ SENTENCES = {
         f"C9 {ninety('C9', 'C7')}; C10 {ninety('C10', 'C7')},",
         f"{accuracy('C9')} % (C9, {STEPS['C9']['n']} seeds; C7 with {STEPS['C7']['n']} has {mean('C7')} %)",
         f"answers between {percent(min(COLOUR))} and {percent(max(COLOUR))} % right",
+        f"S2 of `mnist-smallest` has {accuracy('S2')} % with {parameters('S2')} parameters and as many epochs",
         f"S2 with {parameters('S2')} parameters; whether S4 with {parameters('S4')} and a mean of {mean('S4')} %",
     ],
     "verdicts.md": [
