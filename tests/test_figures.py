@@ -276,3 +276,13 @@ def test_a_figure_of_speed_says_on_what_machine_and_when(page: str) -> None:
             title = section.splitlines()[0]
             assert re.search(r"EPYC|Xeon", section), f"{page}, {title}: no machine"
             assert re.search(r"20\d\d-\d\d-\d\d", section), f"{page}, {title}: no date"
+
+
+def test_the_readme_tells_the_times_of_the_speed_table() -> None:
+    rows = [line.split(" | ") for line in PAGES["speed.md"].splitlines()]
+    on_one = {row[0].strip("| ").split()[0]: (row[2], row[4].rstrip("x")) for row in rows if len(row) == 9 and row[1] == "1"}
+    seconds, ratios = zip(*(on_one[name] for name in ("C7", "S2", "F1")), strict=True)
+    told = (
+        f"{seconds[0]}, {seconds[1]} and {seconds[2]} s, {ratios[0]}, {ratios[1]} and {ratios[2]} times faster than PyTorch eager"
+    )
+    assert told in " ".join(PAGES["README.md"].split())
