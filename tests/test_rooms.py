@@ -18,7 +18,7 @@ ROOMS = (
 """From the top down; a room imports only rooms below it. "" is the package itself, the public names."""
 
 HOMES = {
-    "typer": {"cli", "cli.options", "cli.shells"},
+    "typer": {"cli.app", "cli.options", "cli.shells", "cli.training", "cli.using"},
     "cloudpickle": {"networks.module"},
     "rich": {"cli.layout", "live.climbing", "live.terminal"},
     "IPython": {"live.notebook"},
