@@ -95,6 +95,14 @@ def test_show_prints_the_steps_of_a_ladder_and_the_layers_of_a_step(folder: Path
     assert "2,732" in step  # the total of all layers
 
 
+def test_show_tells_which_steps_are_over_the_budget(folder: Path) -> None:
+    assert "Over the budget" not in stepladder("show", "tiny.py", folder=folder).stdout
+    tight = (folder / "tiny.py").read_text().replace("parameters=5_000", "parameters=2_000")
+    (folder / "tight.py").write_text(tight)
+    told = stepladder("show", "tight.py", folder=folder).stdout
+    assert "Over the budget: step dropout has 2,732 parameters, the budget allows 2,000." in told.splitlines()
+
+
 def test_run_trains_writes_the_report_and_does_nothing_twice(folder: Path, small_mnist: Path) -> None:
     command = ("run", "tiny.py", "--data", str(small_mnist))
     first = process(*command, folder=folder)

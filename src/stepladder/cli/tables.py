@@ -6,6 +6,7 @@ from typing import Any
 from stepladder import networks
 from stepladder.anatomy import Jump, Row, Size
 from stepladder.cli import layout
+from stepladder.spec import UserError
 from stepladder.spec.budget import asked, device_limits
 from stepladder.steps import Ladder, Step
 
@@ -40,7 +41,7 @@ def rows(title: str, found: Sequence[Row], then: Sequence[str] = ()) -> None:
 
 
 def steps(ladder: Ladder) -> None:
-    """Print a ladder's steps."""
+    """Print a ladder's steps, and what breaks its budget."""
     budget = ladder.budget
     title = f"{ladder.name}: {budget.accuracy:.2%} within {budget.parameters:,} parameters and {budget.epochs} epochs"
     title += device_limits(asked(budget))
@@ -49,6 +50,11 @@ def steps(ladder: Ladder) -> None:
         parent, concept = (step.parent.id, step.change.concept) if step.parent and step.change else ("", "")
         cells.append([step.id, parent, step.label, concept, f"{step.network.parameters:,}", str(step.recipe.epochs)])
     layout.put(title, ("step", "after", "title", "changes", "parameters", "epochs"), 4, cells)
+    try:
+        told = [f"Over the budget: {sentence}." for sentence in ladder.violations()]
+    except UserError as error:
+        told = [f"{error}."]
+    print(*told, sep="\n", end="\n" if told else "")
 
 
 def ladders(found: Sequence[Ladder]) -> None:
