@@ -19,7 +19,7 @@ struct Plane {
     V* out;
 };
 
-constexpr bool hold = REGISTERS == 32;  // a channel's nine weights in registers
+constexpr bool weights_held = REGISTERS == 32;  // a channel's nine, in registers
 
 INLINE V in_all_lanes(float weight) { return broadcast(weight); }
 INLINE V in_all_lanes(V weight) { return weight; }  // already
@@ -60,7 +60,7 @@ INLINE void convolve_pixels(const Plane& plane, const V (&weights)[9], int y, in
     for (int p = 0; p < pixels; ++p) value[p] = broadcast(plane.bias);
     const RowTaps& row = plane.rows[y];
     const V* in = plane.in + row.in * plane.in_width + stride * x0;
-    if constexpr (hold) {
+    if constexpr (weights_held) {
         in -= row.tap * plane.in_width;
 #pragma GCC unroll 3
         for (int r = 0; r < 3; ++r, in += plane.in_width)
@@ -84,9 +84,13 @@ INLINE void convolve_pixels(const Plane& plane, const V (&weights)[9], int y, in
             now.square += value[p] * value[p];
         }
     }
-    if constexpr (epilogue == Epilogue::statistics) finish.sum = now.sum, finish.square = now.square;
-    if constexpr (epilogue == Epilogue::gradient)
-        finish.gradient.sum = now.gradient.sum, finish.gradient.product = now.gradient.product;
+    if constexpr (epilogue == Epilogue::statistics) {
+        finish.sum = now.sum;
+        finish.square = now.square;
+    } else if constexpr (epilogue == Epilogue::gradient) {
+        finish.gradient.sum = now.gradient.sum;
+        finish.gradient.product = now.gradient.product;
+    }
 }
 
 // A row in strips of `pixels` columns, `wide` of them, then of one less.
@@ -96,13 +100,13 @@ INLINE void convolve_strips(const Plane& plane, const V (&weights)[9], int y, in
         const int left = k ? 0 : plane.left, right = k + 1 < strips ? 0 : plane.right;
         const bool bordered = left || right;
         if (k < wide) {
-            if (bordered || (hold && !whole))
+            if (bordered || (weights_held && !whole))
                 convolve_pixels<pixels, stride, epilogue, true, whole>(plane, weights, y, x, left, right, finish);
             else
                 convolve_pixels<pixels, stride, epilogue, false, whole>(plane, weights, y, x, 0, 0, finish);
             x += pixels;
         } else if constexpr (pixels > 1) {
-            if (bordered || (hold && !whole))
+            if (bordered || (weights_held && !whole))
                 convolve_pixels<pixels - 1, stride, epilogue, true, whole>(plane, weights, y, x, left, right, finish);
             else
                 convolve_pixels<pixels - 1, stride, epilogue, false, whole>(plane, weights, y, x, 0, 0, finish);
@@ -117,7 +121,7 @@ void convolve_plane(const Plane& plane, int strips, int wide, Finish& finish) {
 #pragma GCC unroll 9
     for (int i = 0; i < 9; ++i) weights[i] = broadcast(plane.weights[i]);
     for (int y = plane.from; y < plane.to; ++y)
-        if (hold && plane.rows[y].taps == 3)
+        if (weights_held && plane.rows[y].taps == 3)
             convolve_strips<pixels, stride, epilogue, true>(plane, weights, y, strips, wide, finish);
         else
             convolve_strips<pixels, stride, epilogue, false>(plane, weights, y, strips, wide, finish);

@@ -26,6 +26,7 @@ from stepladder import (
     UserError,
     networks,
 )
+from stepladder.cli import tables
 from stepladder.page import overview, words
 from stepladder.spec import from_data, to_data
 from stepladder.spec.budget import DEVICE, asked
@@ -100,6 +101,12 @@ def test_a_step_that_is_not_made_of_layers_has_macs_alone() -> None:
             f"step rows: the budget allows 32,768 {unit} ({name}), but how many it takes cannot be told: "
             "module Rows is not made of known layers (squeeze in the model (Rows): "
         )
+
+
+def test_show_prints_a_ladder_of_which_a_cost_cannot_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.steps(Ladder("rows", replace(BUDGET, ram=32_768), [Step("Rows", Rows)]))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-1].startswith("step rows: the budget allows 32,768 bytes of RAM (ram), but how many it takes cannot be told: ")
 
 
 def test_a_module_that_is_layers_takes_what_these_take() -> None:

@@ -51,10 +51,10 @@ def steps(ladder: Ladder) -> None:
         cells.append([step.id, parent, step.label, concept, f"{step.network.parameters:,}", str(step.recipe.epochs)])
     layout.put(title, ("step", "after", "title", "changes", "parameters", "epochs"), 4, cells)
     try:
-        told = [f"Over the budget: {sentence}." for sentence in ladder.violations()]
-    except UserError as error:
-        told = [f"{error}."]
-    print(*told, sep="\n", end="\n" if told else "")
+        for sentence in ladder.violations():
+            print(f"Over the budget: {sentence}.")
+    except UserError as error:  # the budget limits what cannot be told of a module
+        print(f"{error}.")
 
 
 def ladders(found: Sequence[Ladder]) -> None:
