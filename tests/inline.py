@@ -1,15 +1,17 @@
 """An executor that trains in this process: for tests that are not about processes, each of which takes seconds to start."""
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from typing import Any
 
+from stepladder.workers import Workers
 
-class Inline(Executor):
+
+class Inline(Workers):
     """In the place of `Workers`: a task is done when it has been submitted, and fails as it would in a process of its own."""
 
     def __init__(self, count: int) -> None:
-        assert count > 0
+        assert count > 0  # and no thread is started
 
     def submit(self, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         done: Future[Any] = Future()

@@ -1,11 +1,11 @@
 """A lab: where runs are kept, what images they are made on, and what trains them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepladder import cluster, engine, evidence, live, networks, records, sweep
+from stepladder import cluster, engine, evidence
 from stepladder.cluster.acceptance import Wanted
 from stepladder.data import Dataset, Reading, check_fits
 from stepladder.environment import cores
@@ -14,7 +14,7 @@ from stepladder.export.folder import Export
 from stepladder.job import Job, Setup
 from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
-from stepladder.networks import Module
+from stepladder.lab.training import train
 from stepladder.records import RecordError
 from stepladder.spec import Budget, Network, SpecError, UserError
 from stepladder.steps import Ladder, Step
@@ -141,7 +141,7 @@ class Lab:
         jobs = [
             Job(ladder.name, step, seed, setup, known) for seed in range(seeds) for step, known in zip(chosen, prints, strict=True)
         ]
-        failures = _train(jobs, lambda count: self._executor(min(workers, count)), progress)
+        failures = train(jobs, lambda count: self._executor(min(workers, count)), progress)
         return self._result(ladder, tuple(failures))
 
     def result(self, ladder: Ladder, *, epochs: int | None = None) -> Result:
@@ -321,24 +321,6 @@ def _step(step: Step | str, ladder: Ladder | None) -> Step:
     return step
 
 
-def _modules(jobs: Sequence[Job]) -> list[str]:
-    """What is to be known of each step that is a module, where there is anything."""
-    found = {}
-    for step, setup in ((job.step, job.setup) for job in jobs):
-        network = step.network
-        if isinstance(network, Module) and (networks.trainer(network, setup.engine).reason or network.alike or not network.cached):
-            found[step.id] = f"step {step.id}: {networks.told(step.network, setup.engine)}"
-    return [*found.values()]
-
-
-def _told(setup: Setup) -> list[str]:
-    """What images were found; nothing of MNIST itself."""
-    if setup.data is None:
-        return []
-    found = setup.dataset()
-    return [f"{setup.data}: {found}", *found.remarks]
-
-
 def check_reading(split: object, size: object, channels: object) -> None:
     """Raise UserError for what no source can be read by."""
     if type(split) not in (int, float) or not (isinstance(split, int | float) and 0 <= split < 1):
@@ -348,31 +330,3 @@ def check_reading(split: object, size: object, channels: object) -> None:
         raise UserError(f"size is {size!r}, expected (height, width) of 1 to {MOST_SIDE:,} pixels")
     if channels is not None and (type(channels) is not int or channels not in (1, 3)):
         raise UserError(f"channels is {channels!r}, expected 1 (grey) or 3 (colour)")
-
-
-def _train(jobs: list[Job], executor_for: "Callable[[int], Workers | Cluster]", progress: bool) -> list[Failure]:
-    """Train what is missing, so many runs on what is opened for them; the runs that failed, with their reasons."""
-    runs = jobs[0].setup.runs
-    for fingerprint in {job.fingerprint for job in jobs}:
-        records.tidy(runs, fingerprint)
-    todo = sweep.missing(jobs)
-    if progress:
-        asked = len({(job.fingerprint, job.seed) for job in jobs})
-        live.begin(asked - len(todo), len(todo), runs, [*_told(jobs[0].setup), *_modules(todo)])
-    if not todo:
-        return []
-    runs.mkdir(parents=True, exist_ok=True)
-    if sentence := records.no_locks(runs):
-        live.tell(sentence)
-    jobs[0].setup.keep()
-    executor = executor_for(len(todo))
-    try:
-        if progress and not isinstance(executor, Workers):
-            live.tell(executor.told())
-        stands = sweep.sweep(todo, executor)
-        if progress:
-            return live.follow(stands, todo).failures
-        *_, end = stands
-        return end.failures
-    finally:
-        executor.kill()  # after a sweep's end none is busy; after anything else none may go on unseen
