@@ -241,3 +241,78 @@ def test_a_copy_of_a_lent_module_has_tensors_of_its_own() -> None:
             parameter.zero_()
         assert torch.equal(other(x), before)
         assert not torch.equal(lent(x), before)
+
+
+class Layer(nn.Module):
+    """Four maps of an image, by a layer that each of those below changes; then ten scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.between(F.relu(self.first(x.to(self.first.weight.dtype))))
+        scores: Tensor = self.last(x.mean((2, 3)))
+        return scores
+
+    def between(self, x: Tensor) -> Tensor:
+        made: Tensor = self.norm(x)
+        return made
+
+
+class Filter(Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("sobel", torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]).expand(4, 1, 3, 3).contiguous())
+
+    def between(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.sobel, groups=4)  # type: ignore[arg-type]
+
+
+class Scaled(Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.full((4,), 2.0))
+
+    def between(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.norm.running_mean, self.norm.running_var, self.scale, self.norm.bias, self.training)  # type: ignore[arg-type]
+
+
+class Uncounted(Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(4))
+        self.register_buffer("running_var", torch.ones(4))
+
+    def between(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.norm.weight, self.norm.bias, self.training)  # type: ignore[arg-type]
+
+
+class Turned(Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.last.weight = nn.Parameter(torch.randn(4, 10).t())
+
+
+class Double(Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.double()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Filter, "its weights are not trained"),
+        (Scaled, "its weights are not trained"),
+        (Uncounted, "its running statistics are not those that a norm of torch keeps"),
+        (Turned, "its weights are float32 in an order of their own"),
+        (Double, "its weights are float64"),
+    ],
+)
+def test_tensors_that_the_engine_would_take_for_something_else_are_left_to_torch(kind: type[nn.Module], reason: str) -> None:
+    assert networks.trainer(networks.read(Layer), "native") == ("native", "")
+    module = networks.read(kind)
+    assert networks.trainer(module, "native").engine == "torch"
+    assert reason in module.reason
+    assert build(module, native, 0.0, torch.Generator(), seed=0)(torch.zeros(3, 1, 28, 28)).shape == (3, 10)

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -200,3 +201,32 @@ def test_only_what_asks_for_a_gradient_gets_one() -> None:
     assert module.get_parameter("conv2.weight").grad is None
     assert x.grad is None
     assert module.get_parameter("conv1.weight").grad is not None
+
+
+def test_a_pass_that_another_thread_overtook_is_refused_in_backward() -> None:
+    module = build()
+    run: Any = module.run
+    engine, first = run.engine, True
+
+    class Overtaken:
+        def forward(self, *given: object) -> None:
+            nonlocal first
+            engine.forward(*given)
+            if first:
+                first = False
+                module(batch())
+
+    run.engine = Overtaken()
+    logits = module(batch())
+    with pytest.raises(RuntimeError, match="activations that this backward needs are gone"):
+        logits.sum().backward()
+
+
+def test_a_network_built_with_another_type_of_numbers_is_refused() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        module = build()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with pytest.raises(TypeError, match=r"conv1.weight: found torch.float64 on cpu, expected torch.float32"):
+        module(batch())

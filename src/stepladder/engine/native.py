@@ -92,6 +92,8 @@ def batch(images: Tensor, chosen: Tensor, maps: Tensor | None, mean: Sequence[fl
     """
     check("images", images, torch.uint8, (None, len(mean), None, None))
     check("chosen", chosen, torch.int64, (None,))
+    if len(std) != len(mean):
+        raise ValueError(f"std has {len(std)} values, expected one a channel: {len(mean)}")
     if maps is not None:
         check("maps", maps, torch.float32, (len(chosen), 2, 3))
     _, channels, height, width = images.shape
@@ -211,9 +213,9 @@ class _Run:
             self.engine.infer(x.data_ptr(), len(x), tensors, logits.data_ptr())
             return logits
         key = self.draw(len(x)) if module.training else 0
-        self.passes += 1
+        self.passes = number = self.passes + 1  # before the pass itself, which other threads may overtake
         parameters = [tensor_at(module, slot) for slot in self.trained]
-        found: Tensor = _Pass.apply(self, tensors, key, module.training, x, *parameters)  # type: ignore[no-untyped-call]
+        found: Tensor = _Pass.apply(self, number, tensors, key, module.training, x, *parameters)  # type: ignore[no-untyped-call]
         return found
 
     def check_batch(self, x: Tensor) -> None:
@@ -238,10 +240,12 @@ class _Pass(torch.autograd.Function):
     """Forward and backward of a whole network."""
 
     @staticmethod
-    def forward(ctx: Any, run: _Run, tensors: list[Any], key: int, training: bool, x: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, run: _Run, number: int, tensors: list[Any], key: int, training: bool, x: Tensor, *parameters: Tensor
+    ) -> Tensor:
         logits = x.new_empty(len(x), run.network.classes)
         run.engine.forward(x.data_ptr(), len(x), tensors, training, key, logits.data_ptr())
-        ctx.run, ctx.number, ctx.batch = run, run.passes, x.shape
+        ctx.run, ctx.number, ctx.batch = run, number, x.shape
         return logits
 
     @staticmethod
@@ -255,10 +259,10 @@ class _Pass(torch.autograd.Function):
             )
         run.passes += 1  # the activations have become gradients: a second backward has nothing to go on
         flat = gradient.new_empty(run.network.parameters)
-        x = gradient.new_empty(ctx.batch) if ctx.needs_input_grad[4] else None
+        x = gradient.new_empty(ctx.batch) if ctx.needs_input_grad[5] else None
         gradient = gradient.contiguous()  # of a few numbers; its layout is autograd's choice, not the caller's
         run.engine.backward(gradient.data_ptr(), flat.data_ptr(), 0 if x is None else x.data_ptr())
-        return None, None, None, None, x, *(flat.as_strided(*place) for place in run.places)
+        return None, None, None, None, None, x, *(flat.as_strided(*place) for place in run.places)
 
 
 FINISH = (

@@ -58,7 +58,8 @@ def slot_of(module: nn.Module, name: str | None) -> Slot | None:
     tensor = getattr(module.get_submodule(".".join(path)), last, None)
     if tensor is None:
         return None
-    return Slot(tuple(path), last, tensor.dtype, tuple(tensor.shape), tensor.stride(), isinstance(tensor, nn.Parameter))
+    dtype = torch.int64 if last == "num_batches_tracked" else torch.float32  # what the engine takes, whatever is there
+    return Slot(tuple(path), last, dtype, tuple(tensor.shape), tensor.stride(), isinstance(tensor, nn.Parameter))
 
 
 def tensor_at(module: nn.Module, slot: Slot) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from stepladder.networks.compare import difference
@@ -91,6 +92,8 @@ class _Lowering:
 
     def __init__(self, module: nn.Module, input: tuple[int, ...]) -> None:
         self.module, self.input = module, input
+        self.buffers = dict(module.named_buffers(remove_duplicate=False))
+        self.fixed = {id(tensor) for tensor in (*module.buffers(), *module.parameters()) if not _trained(tensor)}
         self.nodes = list[Node]()
         self.known = dict[Made, Value]()
         self.refused = dict[Made, str]()  # what is refused only where something that is needed takes it
@@ -158,11 +161,23 @@ class _Lowering:
 
     def _add(self, layer: Layer, inputs: tuple[int, ...], tensors: Sequence[Tensor | None], shape: Shape) -> Value:
         found = tuple(tensor for tensor in tensors if tensor is not None)
+        statistics = found[2:] if isinstance(layer, BatchNorm) else ()
+        if any(id(tensor) in self.fixed for tensor in found[: len(found) - len(statistics)]):
+            raise Refused("its weights are not trained, those of the layer language are")
+        if statistics and not self._counted(*statistics):
+            raise Refused("its running statistics are not those that a norm of torch keeps, with a count of batches")
         for tensor in found:
-            if isinstance(tensor, nn.Parameter) and not tensor.requires_grad:
-                raise Refused("its weights are not trained, those of the layer language are")
+            if tensor.dtype is not torch.float32 or not tensor.is_contiguous():
+                raise Refused(f"its weights are {_stored(tensor)}, those of the layer language are contiguous and of 32 bits")
         self.nodes.append(Node(layer, inputs, found, shape))
         return Value(len(self.nodes) - 1)
+
+    def _counted(self, mean: Tensor, variance: Tensor) -> bool:
+        """Whether running statistics are a norm's buffers, beside its count of batches."""
+        names = {id(buffer): name for name, buffer in self.buffers.items()}
+        name = names.get(id(variance), "")
+        count = self.buffers.get(f"{name.removesuffix('running_var')}num_batches_tracked")
+        return id(mean) in names and name.endswith("running_var") and count is not None and count.dtype is torch.int64
 
     def refuse(self, number: int, call: Call, reason: str) -> None:
         """Notes why a call cannot be taken in; raises that where all depends on it."""
@@ -289,8 +304,18 @@ class _Lowering:
                 raise Refused("one of its weights is no tensor of the module")
             name = names[id(tensor)]
             yield name
-            if name.endswith("running_var") and not isinstance(tensor, nn.Parameter):
+            if name.endswith("running_var") and name in self.buffers:
                 yield f"{name.removesuffix('running_var')}num_batches_tracked"
+
+
+def _trained(tensor: Tensor) -> bool:
+    return isinstance(tensor, nn.Parameter) and tensor.requires_grad
+
+
+def _stored(tensor: Tensor) -> str:
+    """How a tensor is stored, for people."""
+    order = "" if tensor.is_contiguous() else " in an order of their own"
+    return f"{str(tensor.dtype).removeprefix('torch.')}{order}"
 
 
 def given_type(module: nn.Module) -> Any:
