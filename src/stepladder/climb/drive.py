@@ -163,7 +163,7 @@ def _replace(log: Path, entries: list[Any]) -> None:
 def asked(plan: Plan, setup: Setup, unit: str, total: float) -> dict[str, Any]:
     """What decides a climb, as data."""
     return {
-        "schema": 2,
+        "schema": 3,
         "network": to_data(plan.start.network),
         "recipe": to_data(plan.start.recipe),
         "budget": to_data(plan.budget),

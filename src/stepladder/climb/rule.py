@@ -4,6 +4,7 @@ worker's pace changes."""
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import stdev
 from typing import Any, NamedTuple
 
 from stepladder.climb.candidate import Candidate
@@ -31,8 +32,9 @@ AFTER_ONE, AFTER_TWO = -1.0, -0.4
 """A candidate whose mean difference lies below it after one and two seeds is dropped; in differences that are looked for."""
 PRUNED = "pruned"
 """The name of the move to the smallest network."""
-DIVERGED = -3.0
-"""What a run that diverged is worse by, in differences that are looked for."""
+DIVERGED, CURED = -3.0, 1.0
+"""What a run that diverged is worse by than the present step's, and what one is better by where that diverged; in differences that
+are looked for. An accuracy of 0 would decide any test by itself."""
 SEEDS = 3
 """Of a candidate that explores."""
 
@@ -200,18 +202,26 @@ def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Lim
         before = now.run(other, seed + number, part, [_mean(now, other)])
         likely = now.difference(step, other)
         after = now.run(step, seed + number, part, [before + likely / 2, before - 10 * likely])
-        difference, (deviation, freedom) = now.difference(step, other), now.spread(step, other)
-        observations = [*found.observations, _difference(after, before, difference)]
-        found = sequential(observations, 0.0, difference, Spread(2**0.5 * deviation, freedom), limits)._replace(seed=seed)
+        observations = [*found.observations, _difference(after, before, now.difference(step, other))]
+        spread = _of_pairs(observations, now.spread(step, other))
+        difference = now.plan.difference * max(1.0, spread.deviation / (2**0.5 * now.plan.deviation))
+        found = sequential(observations, 0.0, difference, spread, limits)._replace(seed=seed)
     return found
 
 
+def _of_pairs(observations: Sequence[float], runs: Spread) -> Spread:
+    """The spread of differences: what that of both steps' runs makes expect, but their own where that is larger. The runs of one
+    step may deviate far more than those of the other, and be too few to tell."""
+    expected = 2**0.5 * runs.deviation
+    own = stdev(observations) if len(observations) > 1 else 0.0
+    return Spread(own, len(observations) - 1) if own > expected else Spread(expected, runs.freedom)
+
+
 def _difference(after: float, before: float, looked_for: float) -> float:
-    """Of a pair of runs: nothing where the present step diverged, and a few differences worse where the other did. An accuracy of 0
-    would decide any test by itself."""
-    if not before:
-        return 0.0
-    return after - before if after else DIVERGED * looked_for
+    """Of a pair of runs, of which an accuracy of 0 is one that diverged."""
+    if before and after:
+        return after - before
+    return looked_for * (DIVERGED if before else CURED if after else 0.0)
 
 
 def _mean(now: Climb, step: Step) -> float:
