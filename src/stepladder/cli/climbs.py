@@ -59,10 +59,10 @@ def sentences(climbed: Climbed) -> str:
         story.headline(climbed.climb),
         f"{climbed.path}: {len(climbed.ladder.steps)} steps, the end has {end.network.parameters:,} parameters",
     ]
-    if climbed.result and (test := climbed.result[end.id].evidence.test):
-        lines.append(
-            f"on the test set: {test.mean:.3%} over {test.n} seeds that chose nothing, {climbed.result[end.id].target.verdict}"
-        )
+    if climbed.result:
+        test, verdict = climbed.result[end.id].evidence.test, climbed.result[end.id].target.verdict
+        seen = f"{test.mean:.3%} over {test.n} seeds that chose nothing, " if test else ""
+        lines.append(f"on the test set: {seen}{verdict}")
     return "\n".join([*lines, f"the story: {climbed.story}"])
 
 

@@ -126,7 +126,7 @@ def opened(log: Path, asked: Mapping[str, Any], few: Callable[[], bool], total: 
         if found[name] != before.get(name):
             raise UserError(
                 f"{log}: this climb was begun with {name} {_short(before.get(name))}, found {_short(found[name])}: give it another "
-                "name (-o), or delete its folder to begin anew (its runs stay)"
+                "name (-o), or delete its folder and its ladder to begin anew (its runs stay)"
             )
     return Begun(bool(before["few"]), float(before["total"]))
 

@@ -1,13 +1,19 @@
 """The ladder that a climb leaves."""
 
+from collections.abc import Sequence
+
 from stepladder.climb.candidate import Candidate
-from stepladder.climb.concepts import changed
+from stepladder.climb.concepts import bare, changed, networks
 from stepladder.climb.rule import PRUNED, Climb, Move
 from stepladder.climb.sequential import Test
 from stepladder.evidence import estimate
-from stepladder.spec import UserError
+from stepladder.spec import Affine, OneCycle, UserError
 from stepladder.steps import Ladder, Step
 from stepladder.steps.step import id_of
+
+TOGETHER = "What several moves came to together."
+LONG = 60
+"""Characters of a title that is put together."""
 
 
 def ladder(now: Climb, name: str) -> Ladder:
@@ -22,12 +28,12 @@ def ladder(now: Climb, name: str) -> Ladder:
             titles = ", ".join(move.candidate.title for move in waiting)
             raise UserError(f"the climb kept what cannot follow one after the other: {titles} (please report it with climb.jsonl)")
         waiting.remove(move)
-        steps.append(_step(steps, steps[-1], move, kept=True))
+        steps.append(_step(now, steps, steps[-1], move))
     end = steps[-1]
     for move in now.dropped:
         tried = changed(end, move.candidate.concept, move.candidate.value)
-        if tried and not tried.exceeds(now.plan.budget):
-            steps.append(_step(steps, end, move, kept=False))
+        if tried and not tried.exceeds(now.plan.budget) and not _within(now, move.candidate, end):
+            steps.append(_step(now, steps, end, move, kept=False))
     return Ladder(name, now.plan.budget, steps)
 
 
@@ -35,31 +41,56 @@ def _follows(step: Step, candidate: Candidate) -> bool:
     return changed(step, candidate.concept, candidate.value) is not None
 
 
-def _step(steps: list[Step], parent: Step, move: Move, kept: bool) -> Step:
+def _within(now: Climb, candidate: Candidate, end: Step) -> bool:
+    """Whether a network came before that of the end, which has what it changed."""
+    values = [each.value for each in networks(now.history)]
+    return candidate.concept == "network" and candidate.value in values[: _last(values, end.network)]
+
+
+def _step(now: Climb, steps: list[Step], parent: Step, move: Move, kept: bool = True) -> Step:
     """The step that a move makes after its parent, with a title of its own and what was seen of it."""
     candidate, ids = move.candidate, {step.id for step in steps}
-    title = name = candidate.title if not _several(parent, candidate) else "Affine augmentation"
-    number = 1
+    name, target = _words(now, parent, candidate)
+    title, number = name, 1
     while id_of(title) in ids:
         number += 1
         title = f"{name} ({number})"
     change = {candidate.concept: candidate.value}
-    return parent.then(title, target=candidate.target, note=_note(move, kept), kept=kept, **change)
+    return parent.then(title, target=target, note=_note(move, kept), kept=kept, **change)
 
 
-def _several(parent: Step, candidate: Candidate) -> bool:
-    """Whether several parts of an augmentation changed, each by a move of its own."""
-    if candidate.concept != "augmentation" or candidate.value is None:
-        return False
-    before = parent.recipe.augmentation
-    parts = ("rotate", "shift", "scale", "shear")
-    return sum(int(getattr(candidate.value, part) != (getattr(before, part) if before else 0.0)) for part in parts) > 1
+def _words(now: Climb, parent: Step, candidate: Candidate) -> tuple[str, str]:
+    """Title and target of what a candidate makes of its parent. The step that it was a move of may have been another one: they are
+    those of the one move that leads from the parent to it, else of all that lead there together."""
+    change, step = (candidate.concept, candidate.value), bare(parent)
+    for each in now.plan.moves(step, now.plan.budget):
+        if (each.concept, each.value) == change:
+            return each.title, each.target
+    if candidate.concept == "network" and candidate.name != PRUNED:
+        found = networks(now.history)
+        values = [each.value for each in found]
+        first, last = _last(values, parent.network) + 1, _last(values, candidate.value)
+        titles = " and ".join(each.title for each in found[first : last + 1])
+        return (titles if 0 < len(titles) <= LONG else candidate.title), candidate.target
+    match candidate.value:
+        case OneCycle(peak):
+            return f"One-cycle, peak {peak:g}", TOGETHER
+        case Affine():
+            return "Affine augmentation", TOGETHER
+    if candidate.concept == "batch_size":
+        return f"Batches of {candidate.value}", TOGETHER
+    return candidate.title, TOGETHER if candidate.concept == "learning_rate" else candidate.target
+
+
+def _last(values: Sequence[object], value: object) -> int:
+    """The last place of a value, -1 where it has none."""
+    return max((number for number, each in enumerate(values) if each == value), default=-1)
 
 
 def _note(move: Move, kept: bool) -> str:
     """What was seen of a move."""
     if move.test is None:
-        return ""
+        return "Taken while exploring, and not tested alone: what was kept after it cannot do without."
     if move.candidate.name == PRUNED:
         seen = estimate(move.test.observations)
         return f"On images kept back {seen.mean:.3%} over {seen.n} runs."

@@ -35,6 +35,8 @@ PRUNED = "pruned"
 DIVERGED, CURED = -3.0, 1.0
 """What a run that diverged is worse by than the present step's, and what one is better by where that diverged; in differences that
 are looked for. An accuracy of 0 would decide any test by itself."""
+CLEAR = 8
+"""Pairs that are left for each test which still waits: what helps much is shown by fewer, and what takes more comes to little."""
 SEEDS = 3
 """Of a candidate that explores."""
 
@@ -61,6 +63,8 @@ class Climb:
     """Taken, and not shown to help."""
     decisions: list[dict[str, Any]] = field(default_factory=list)
     spent: float = 0.0
+    history: list[Candidate] = field(default_factory=list)
+    """All that was taken, in order, also what was taken back since."""
     figures: dict[Need, Figure] = field(default_factory=dict)
     arms: dict[tuple[Step, int], list[float]] = field(default_factory=dict)
     """The accuracies of the runs of a step that one part judges, but for those that diverged."""
@@ -132,6 +136,7 @@ def _walk(now: Climb, judge: Callable[[Climb, Candidate, Step], Move | None]) ->
         if move := judge(now, candidate, step):
             now.step = step
             now.taken.append(move)
+            now.history.append(candidate)
         else:
             now.tried.setdefault(candidate.name, []).append(around)
     now.decide(phase="explore", ends="a whole pass took nothing")
@@ -184,19 +189,20 @@ def _explored(now: Climb, candidate: Candidate, step: Step) -> Move | None:
 
 def _tested(now: Climb, candidate: Candidate, step: Step) -> Move | None:
     """Whether a candidate is shown to help against the present step, whose runs serve all candidates that are held against it."""
-    found = _test(now, step, now.step, DIRECT + 100 * len(now.taken), 0, TRIED)
+    found = _test(now, step, now.step, DIRECT + 100 * len(now.taken), TRIED)
     good = found.answer == "yes"
     now.decide(phase="test", move=candidate.name, concept=candidate.concept, after=len(now.taken), **found._asdict(), taken=good)
     return Move(candidate, found) if good else None
 
 
-def _test(now: Climb, step: Step, other: Step, seed: int, fold: int, limits: Limits) -> Test:
-    """Whether a step is better than another, pair by pair, as far as runs go; no credit is taken for pairing."""
-    folds = range(fold, now.plan.folds)
+def _test(now: Climb, step: Step, other: Step, seed: int, limits: Limits, waiting: int = 0) -> Test:
+    """Whether a step is better than another, pair by pair, as far as runs go that are not for the tests which wait; no credit is
+    taken for pairing."""
+    folds = range(0 if limits is TRIED else 1, now.plan.folds)
     found = Test((), 0.0, "open", seed)
     while found.answer == "open":
         number = len(found.observations)
-        if now.left < 2 * now.mean_cost:
+        if now.left < 2 * now.mean_cost * (1 + CLEAR * waiting):
             return found._replace(answer="no")
         part = folds[number % len(folds)]
         before = now.run(other, seed + number, part, [_mean(now, other)])
@@ -241,7 +247,7 @@ def _verify(now: Climb) -> None:
         waiting = [candidate]
         while waiting:
             each = waiting.pop()
-            found = _set_back(now, kept, each)
+            found = _set_back(now, kept, each, waits=kept.index(each))
             if found is None or found.answer == "yes":
                 tests |= {each: found} if found else {}
                 continue
@@ -265,8 +271,8 @@ def _drop_void(now: Climb, kept: list[Candidate]) -> None:
         now.decide(phase="verify", move=each.name, concept=each.concept, **Test((), 0.0, "no")._asdict(), taken=False)
 
 
-def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate) -> Test | None:
-    """What is shown of a concept against its value before; None where it cannot be set back alone."""
+def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate, waits: int) -> Test | None:
+    """What is shown of a concept against its value before, while so many others wait; None where it cannot be set back alone."""
     later = networks(kept)[networks(kept).index(candidate) + 1 :] if candidate.concept == "network" else []
     here = [each for each in kept if each not in later]
     step, back = built(now.plan.start, here), built(now.plan.start, [each for each in here if each != candidate])
@@ -276,7 +282,7 @@ def _set_back(now: Climb, kept: Sequence[Candidate], candidate: Candidate) -> Te
     if step == back or candidate.concept in step.recipe.void:
         found = Test((), 0.0, "no")
     else:
-        found = _test(now, step, back, VERIFY, 1, VERIFIED)
+        found = _test(now, step, back, VERIFY, VERIFIED, waits)
     now.decide(phase="verify", move=candidate.name, concept=candidate.concept, **found._asdict(), taken=found.answer == "yes")
     return found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from math import log, sqrt
+from math import isfinite, log, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -126,6 +126,11 @@ def _decided_by(count: int, difference: float, deviation: float, limits: Limits)
         return float(optimize.brentq(above, -farthest, farthest))
 
     return mean(no), mean(yes)
+
+
+def shows(difference: float, deviation: float, limits: Limits) -> bool:
+    """Whether a test that looks for a difference can say yes at all, where pairs deviate as was expected."""
+    return isfinite(_decided_by(limits.most, difference, deviation, limits)[1])
 
 
 def detectable(difference: float, deviation: float, limits: Limits) -> float:

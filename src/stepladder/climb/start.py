@@ -30,9 +30,10 @@ def plain(shape: tuple[int, int, int], classes: int, budget: Budget) -> Step:
     found = fitted(network, lambda made: made.parameters <= most and allowed(made, recipe, budget))
     if found is None:
         least = scaled(network, 0.0)
+        over = [f"{cost.value:,} {cost.unit} of {cost.limit:,}" for cost in Step("Narrowest", least, recipe).exceeds(budget)]
         raise SpecError(
             f"{budget}: no plain network on {written(shape)} images of {classes} classes keeps it with {100 * SHARE:g} % of its "
-            f"parameters; the narrowest has {least.parameters:,} parameters"
+            f"parameters; the narrowest has {', '.join(over) or f'{least.parameters:,} parameters'}"
         )
     target = "A network that learns: convolutions and poolings until it sees most of the image, then the classes."
     return Step("Plain network", found, recipe, target=target)

@@ -9,7 +9,7 @@ from typing import Any
 from stepladder.climb.ladder import pairs
 from stepladder.climb.ladder import sentence as tested
 from stepladder.climb.plan import Plan
-from stepladder.climb.rule import PRUNED, Climb, Move
+from stepladder.climb.rule import DIVERGED, PRUNED, Climb, Move
 from stepladder.climb.sequential import Test
 from stepladder.evidence import Evidence, estimate
 from stepladder.steps import Ladder
@@ -88,11 +88,13 @@ def judged(now: Climb) -> str:
     """What images judged, how often, and what was looked for."""
     found = looks(now)
     others = sum(count for fold, count in found.items() if fold)
+    diverged = sum(not figure.accuracy for figure in now.figures.values())
     return (
         f"It was judged by {len(found)} parts of the training images, kept back in turn: the first by {found.get(0, 0):,} runs, "
         f"the others by {others:,}. A difference of {now.plan.difference * 100:.2g} points was looked for, and more where runs "
         f"deviate by more than {now.plan.deviation * 100:.2g} points over seeds; those of the end deviate by "
         f"{now.spread(now.step).deviation * 100:.2g}."
+        + (f" {_runs(diverged)} diverged, and counted as {-DIVERGED:g} of these differences worse." if diverged else "")
     )
 
 

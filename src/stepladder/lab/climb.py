@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from stepladder import live, networks, records
 from stepladder.climb import story
-from stepladder.climb.concepts import bare
+from stepladder.climb.candidate import Candidate
+from stepladder.climb.concepts import bare, changed
 from stepladder.climb.drive import Drive, asked, drive, opened
 from stepladder.climb.ladder import ladder
 from stepladder.climb.moves import candidates
 from stepladder.climb.networks import allowed
-from stepladder.climb.plan import CONFIRMED, FEW, Plan
+from stepladder.climb.plan import CONFIRMED, FEW, TRIED, VERIFIED, Plan
 from stepladder.climb.prune import narrower, shallower
 from stepladder.climb.rule import Climb
-from stepladder.climb.sequential import prior
+from stepladder.climb.sequential import prior, shows
 from stepladder.climb.start import plain
-from stepladder.climb.widths import fitted
+from stepladder.climb.widths import fitted, scaled
 from stepladder.job import Job, Setup
+from stepladder.lab.training import lone_image
 from stepladder.networks import Module
 from stepladder.spec import Budget, Network, UserError
 from stepladder.steps import Ladder, Step
@@ -119,7 +121,16 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
     folds = min(FOLDS, images // held)
     if folds < 2:
         raise UserError(f"holdout is {held:,}, expected at most half of the training images: one part chooses, another verifies")
+    untrainable = _untrainable(setup, folds)
+    if reason := untrainable(step):
+        raise UserError(reason)
     deviation = prior(wish.budget.accuracy, len(dataset.test_labels))
+    difference = wish.difference or DIFFERENCE * deviation
+    if not all(shows(difference, 2**0.5 * deviation, limits) for limits in (TRIED, VERIFIED)):
+        raise UserError(
+            f"difference is {difference:g}, {difference * 100:g} points: too little for {VERIFIED.most} pairs to show, where runs "
+            f"are expected to deviate by {deviation * 100:.2g} points (left out it is {DIFFERENCE * deviation * 100:.2g} points)"
+        )
     return Plan(
         start=Step(step.title, step.network, step.recipe, step.target, step.note, step.id),
         budget=wish.budget,
@@ -130,11 +141,29 @@ def begin(setup: Setup, workers: int, start: Step | Ladder | None, wish: Wish) -
         seed=wish.seed,
         folds=folds,
         deviation=deviation,
-        difference=wish.difference or DIFFERENCE * deviation,
-        moves=lru_cache(maxsize=256)(candidates),
+        difference=difference,
+        moves=lru_cache(maxsize=256)(_moves(untrainable)),
         narrower=lru_cache(maxsize=64)(narrower),
         shallower=lru_cache(maxsize=64)(shallower),
     )
+
+
+def _untrainable(setup: Setup, folds: int) -> Callable[[Step], str]:
+    """What tells why a step cannot train on the images that are left when a part is kept back, or on all; empty where it can."""
+    parts = [replace(setup, reading=setup.reading._replace(fold=fold)).dataset() for fold in range(folds)]
+    counts = {len(part.train_labels) for part in parts}
+    counts |= {len(part.train_labels) + len(part.test_labels) for part in parts}
+    return lambda step: next(filter(None, (lone_image(step, count) for count in sorted(counts))), "")
+
+
+def _moves(untrainable: Callable[[Step], str]) -> Callable[[Step, Budget], list[Candidate]]:
+    """The candidates of a step that can be trained."""
+
+    def moves(step: Step, budget: Budget) -> list[Candidate]:
+        made = [(each, changed(step, each.concept, each.value)) for each in candidates(step, budget)]
+        return [each for each, after in made if after and not untrainable(after)]
+
+    return moves
 
 
 def _narrowed(step: Step, budget: Budget) -> Step:
@@ -148,10 +177,10 @@ def _narrowed(step: Step, budget: Budget) -> Step:
     if not allowed(step.network, recipe, budget):
         network = fitted(step.network, lambda made: made.parameters <= most and allowed(made, recipe, budget))
     if network is None:
-        cost = step.exceeds(budget)[0]
+        cost = Step(step.title, scaled(step.network, 0.0), recipe).exceeds(budget)[0]
         raise UserError(
-            f"step {step.id} has {cost.value:,} {cost.unit}, the budget of the climb allows {cost.limit:,}, and no narrower layers "
-            "keep it: start from less"
+            f"step {step.id} has {cost.value:,} {cost.unit} with the narrowest layers, the budget of the climb allows "
+            f"{cost.limit:,}: start from less"
         )
     return Step(f"{step.title[: SHORT - 24]}, within the budget", network, recipe, step.target, step.note)
 
@@ -228,6 +257,8 @@ def seconds(plan: Plan, setup: Setup) -> float:
     once = replace(step, recipe=replace(step.recipe, epochs=1))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as runs:
         record = records.read(train(Job("climb", once, 0, replace(setup, runs=Path(runs)))))
+    if not record.history:
+        raise UserError(f"step {plan.start.id}: its loss is not finite in its first epoch: start from a smaller learning rate")
     return step.recipe.epochs * sum(epoch.seconds for epoch in record.history)
 
 
@@ -251,7 +282,7 @@ def _driven(work: Drive, opened: Opened, workers: int, progress: bool) -> Climb:
 def _confirmed(made: Ladder, now: Climb, confirm: Confirm) -> "Result":
     """Fresh seeds of start and end on all training images, and of the steps between where there is room."""
     kept = [step.id for step in made.steps if step.kept]
-    between = len(kept[1:-1]) * CONFIRMED * now.mean_cost
+    between = len(kept[1:-1]) * CONFIRMED * now.mean_cost * now.plan.whole
     result = confirm(made, list(dict.fromkeys([kept[0], kept[-1]])))
     return confirm(made, kept) if between and now.left >= between else result
 

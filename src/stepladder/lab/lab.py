@@ -14,7 +14,7 @@ from stepladder.export.folder import Export
 from stepladder.job import Job, Setup
 from stepladder.lab.elsewhere import sentence
 from stepladder.lab.result import Result, no_shared_seed
-from stepladder.lab.training import train
+from stepladder.lab.training import lone_image, train
 from stepladder.records import RecordError
 from stepladder.spec import Budget, Network, SpecError, UserError
 from stepladder.steps import Ladder, Step
@@ -302,12 +302,8 @@ class Lab:
                 raise UserError(f"step {step.id}: {reason}")
             dataset = self.setup.dataset(step.network.classes)
             check_fits(dataset, step.network.input)
-            images, batch = len(dataset.train_images), step.recipe.batch_size
-            if images % batch == 1 and (layer := step.network.point_norm):
-                raise UserError(
-                    f"step {step.id}: the last of its batches of {batch:,} has 1 of {images:,} images, and {layer} "
-                    "cannot take statistics of one value a channel: choose another batch size"
-                )
+            if reason := lone_image(step, len(dataset.train_images)):
+                raise UserError(reason)
 
 
 def _step(step: Step | str, ladder: Ladder | None) -> Step:

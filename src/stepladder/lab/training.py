@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from stepladder import live, networks, records, sweep
 from stepladder.job import Job, Setup
 from stepladder.networks import Module
+from stepladder.steps import Step
 from stepladder.sweep import Failure
 from stepladder.workers import Workers
 
@@ -49,6 +50,17 @@ def _modules(jobs: Sequence[Job]) -> list[str]:
         if isinstance(network, Module) and (networks.trainer(network, setup.engine).reason or network.alike or not network.cached):
             found[step.id] = f"step {step.id}: {networks.told(step.network, setup.engine)}"
     return [*found.values()]
+
+
+def lone_image(step: Step, images: int) -> str:
+    """Why a step cannot train on so many images, whose last batch would be one image; empty where it can."""
+    batch = step.recipe.batch_size
+    if images % batch == 1 and (layer := step.network.point_norm):
+        return (
+            f"step {step.id}: the last of its batches of {batch:,} has 1 of {images:,} images, and {layer} "
+            "cannot take statistics of one value a channel: choose another batch size"
+        )
+    return ""
 
 
 def _told(setup: Setup) -> list[str]:
