@@ -81,6 +81,15 @@ def test_the_command_prints_a_line_a_class_and_names_twins(source: Path, tmp_pat
     assert lines[-1] == f"wrote {tmp_path / 'sheet.png'}"
 
 
+def test_what_data_hold_is_told_before_a_picture_that_cannot_be_written(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = stepladder("data", str(source), "-o", str(tmp_path / "file" / "sheet.png"))
+    assert done.returncode == 2
+    assert "3 classes" in done.stdout
+    assert stepladder("data", str(source), "-o", str(tmp_path / "new" / "sheet.png")).returncode == 0
+    assert (tmp_path / "new" / "sheet.png").exists()
+
+
 def test_the_command_gives_data(source: Path) -> None:
     done = stepladder("data", str(source), "--json")
     assert json.loads(done.stdout)["counts"] == {"train": [4, 4, 4], "test": [1, 2, 2]}

@@ -1,6 +1,7 @@
 """Finding a ladder, and files that do not define one: an error that names file and line, whatever they do."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         (str(tmp_path), "found a folder, expected a Python file that ends in `ladder = ...`"),
         (str(tmp_path / "none.py"), "file not found"),
         ("mnits", "no ladder 'mnits': expected mnist, mnist-8k, mnist-smallest, or a Python file"),
+        ("mnst", "or a Python file that ends in `ladder = ...`; did you mean mnist?"),
         ("a" * 5_000, "File name too long"),
         ("a\0b.py", "not found"),
         ("", "found a folder"),
@@ -104,6 +106,20 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(SpecError) as error:
             ladders.load(name)
         assert message in str(error.value)
+
+
+def test_a_file_that_lies_here_is_what_its_bare_name_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "first.py").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match=r"no ladder 'first': .*; did you mean first.py\?$"):
+        ladders.load("first")
+
+
+def test_a_file_may_import_what_lies_beside_it_and_that_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    (tmp_path / "beside_it.py").write_text("CHANNELS = 10\n")
+    (tmp_path / "numpy.py").write_text("raise RuntimeError\n")
+    assert load(tmp_path, f"from beside_it import CHANNELS\nimport numpy\nnumpy.zeros(CHANNELS)\n{GOOD}").name == "mine"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -257,6 +257,7 @@ def test_any_module_of_a_file_is_shown_without_a_ladder(file: Path, tmp_path: Pa
     shown = stepladder("show", f"{file}:Net")
     assert shown.returncode == 0
     assert "Net, images of 1 x 28 x 28" in shown.stdout
+    assert "ReLU" in shown.stdout
     assert shown.stdout.rstrip().endswith("Module Net is trained by the native engine.")
     assert "not by the native one: squeeze in the model (Rows)" in stepladder("show", f"{file}:Rows").stdout
     found = json.loads(stepladder("show", f"{file}:Net", "--json").stdout)
@@ -271,7 +272,7 @@ def test_any_module_of_a_file_is_shown_without_a_ladder(file: Path, tmp_path: Pa
 
 def test_what_cannot_be_shown_is_told_in_a_line(file: Path) -> None:
     for name, message in {
-        f"{file}:Nothing": "Nothing is NoneType, expected a torch.nn.Module",
+        f"{file}:Nothing": "it defines no 'Nothing', expected a torch.nn.Module",
         f"{file.parent}/none.py:Net": "none.py: file not found",
         f"{file}:WIDTH": "WIDTH is int, expected a torch.nn.Module, its class or a function that makes one",
     }.items():
@@ -292,5 +293,7 @@ def test_the_commands_of_the_page_on_modules_run(tmp_path: Path) -> None:
     for command in commands.splitlines():
         done = stepladder(*shlex.split(command, comments=True)[1:], folder=tmp_path)
         assert done.returncode == 0, done.stderr
+    rows = stepladder("show", "mine.py:MyNet", folder=tmp_path).stdout
+    assert rows.splitlines()[2].split()[:4] == ["#", "operation", "in", "out"]  # no column that says nothing
     assert done.stdout.startswith("Network([\n    Conv(8, bias=True, norm=None),\n    BatchNorm(),\n    Dropout(0.05),\n")
     assert stepladder("show", "mine.py", "wider", folder=tmp_path).returncode == 0

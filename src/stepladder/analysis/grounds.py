@@ -135,9 +135,10 @@ def against(parent: str, found: Effect) -> str:
 
 def _one_pair(parent: str, found: Effect, images: McNemar) -> str:
     return (
-        f"Against {parent} it is {points(found.mean)}: {counted(images.only_child, 'image')} only this run answers right, "
-        f"{images.only_parent:,} only the other (McNemar {p_value(images.p)}), which compares two trained networks and cannot tell "
-        f"a change from the seed; {found.verdict}."
+        f"Against {parent}, with the one seed that both have, it is {points(found.mean)}: "
+        f"{counted(images.only_child, 'image')} only this run answers right, {images.only_parent:,} only the other "
+        f"(McNemar {p_value(images.p)}), which compares two trained networks and cannot tell a change from "
+        f"the seed; {found.verdict}."
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepladder import ladders
+from stepladder.analysis import counted
 from stepladder.climb import story
 from stepladder.climb.plan import CONFIRMED, FEW, TRIED, VERIFIED, Plan
 from stepladder.climb.sequential import detectable
@@ -42,7 +43,7 @@ def planned(plan: Plan, runs: float, moves: list[Any]) -> str:
     lines = [
         f"from {start.title!r}: {start.network.parameters:,} of {budget.parameters:,} parameters, {start.recipe.epochs} of "
         f"{budget.epochs} epochs",
-        f"{len(moves)} moves: {', '.join(f'{count} of {concept}' for concept, count in counts.items())}",
+        f"{counted(len(moves), 'move')}: {', '.join(f'{count} of {concept}' for concept, count in counts.items())}",
         *(f"  {move.name}" for move in moves),
         f"about {runs:,.0f} runs fit, {confirmed} of them for fresh seeds at the end"
         + (": so few that each move is tested as it is tried" if few else ""),
@@ -57,7 +58,7 @@ def sentences(climbed: Climbed) -> str:
     end = climbed.ladder.last
     lines = [
         story.headline(climbed.climb),
-        f"{climbed.path}: {len(climbed.ladder.steps)} steps, the end has {end.network.parameters:,} parameters",
+        f"{climbed.path}: {counted(len(climbed.ladder.steps), 'step')}, the end has {end.network.parameters:,} parameters",
     ]
     if climbed.result:
         test, verdict = climbed.result[end.id].evidence.test, climbed.result[end.id].target.verdict

@@ -18,7 +18,8 @@ def following(arguments: Sequence[str], gathered: Mapping[str, Evidence], quick:
     """What to do after a `run` of these arguments: all of it, where it was a first look; with more seeds, where they are too few to
     judge; look at the page, where they are not."""
     if quick:
-        return f"All images and epochs: {command(*without(arguments, {'--quick': 0, '--force': 0}))}"
+        every = "All images" if any(each.startswith("--epochs") for each in arguments) else "All images and epochs"
+        return f"{every}: {command(*without(arguments, {'--quick': 0, '--force': 0}))}"
     enough = seeds_needed(gathered) or (ENOUGH if max(len(found.seeds) for found in gathered.values()) == 1 else 0)
     if enough:
         more = [*without(arguments, {"--seeds": 1, "--force": 0}), "--seeds", str(enough)]

@@ -83,6 +83,8 @@ def _exit_code(app: Callable[[], object]) -> int | str | None:
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         return end.code
+    except KeyboardInterrupt:  # before a command has begun, or in one that has nothing to say of it
+        return 128 + signal.SIGINT
     return None
 
 

@@ -22,10 +22,15 @@ def found(path: Path | None, size: tuple[int, int] | None, channels: int | None)
     return read(path or EMBEDDED, size, channels)
 
 
-def draw(found: Found, path: Path) -> None:
-    """Write the contact sheet of the training images as a PNG."""
+def check_sheet(path: Path) -> None:
+    """Raise DataError for a name that no contact sheet can have."""
     if path.suffix.lower() != ".png":
         raise DataError(f"{path}: a contact sheet is a PNG, expected a name that ends in .png")
+
+
+def draw(found: Found, path: Path) -> None:
+    """Write the contact sheet of the training images as a PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(found.train, class_names(found)).save(path)
 
 

@@ -20,6 +20,8 @@ def show(name: str, input: tuple[int, ...], as_json: bool, as_layers: bool) -> N
     """Print the layer table of a module, as data or not, with what trains it; or its network in the layer language, to paste."""
     path, _, own = name.rpartition(":")
     found = ladders.read(Path(path), own)
+    if found is None:
+        raise UserError(f"{path}: it defines no {own!r}, expected a torch.nn.Module, its class or a function that makes one")
     make = (lambda: copy.deepcopy(found)) if isinstance(found, nn.Module) else found
     if not callable(make):
         raise UserError(
@@ -37,7 +39,8 @@ def show(name: str, input: tuple[int, ...], as_json: bool, as_layers: bool) -> N
     if as_json:
         print(json.dumps({"module": own, "trainer": told, **to_data(rows)}, indent=1))
     else:
-        tables.rows(f"{own}, images of {' x '.join(map(str, input))}", rows)
+        then = [", ".join(words.then(after)) for after in networks.then(network)] if network else ()
+        tables.rows(f"{own}, images of {' x '.join(map(str, input))}", rows, then)
         print(told)
 
 

@@ -21,6 +21,10 @@ LadderName = Annotated[
     ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of every step, instead of its own.")]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="The report's folder; left out: the ladder's name, beside the runs."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a report of more runs.")]
 Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to this height and width.")]
 Channels = Annotated[int | None, typer.Option(help="Make pictures grey (1) or colour (3).")]

@@ -37,7 +37,12 @@ def rows(title: str, found: Sequence[Row], then: Sequence[str] = ()) -> None:
         for number, (row, after) in enumerate(zip(found, then or [""] * len(found), strict=True), start=1)
     ]  # fmt: skip
     sums = f"{sum(row.parameters for row in found):,}", f"{sum(row.macs for row in found):,}"
-    layout.put(title, LAYERS, 3, cells, ["", "total", *[""] * 6, *sums, *[""] * 4])
+    last = ["", "total", *[""] * 6, *sums, *[""] * 4]
+    if any(then):
+        layout.put(title, LAYERS, 3, cells, last)
+    else:  # of a module that tells it in no row
+        *cells, last = [[*row[:2], *row[3:]] for row in (*cells, last)]
+        layout.put(title, (*LAYERS[:2], *LAYERS[3:]), 2, cells, last)
 
 
 def steps(ladder: Ladder) -> None:

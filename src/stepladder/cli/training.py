@@ -19,6 +19,7 @@ from stepladder.cli.options import (
     Force,
     Json,
     LadderName,
+    ReportFolder,
     SameBits,
     Shared,
     with_lab,
@@ -55,6 +56,7 @@ def run(
     cluster: Cluster = None,
     same_bits: SameBits = False,
     shared: Shared = None,
+    output: ReportFolder = None,
     force: Force = False,
 ) -> None:
     """Train what is missing, then write the report. Interrupted at any moment, the same command goes on. Exits with 1 where a run
@@ -73,7 +75,7 @@ def run(
     if not result.hint:
         from stepladder.cli import closing
 
-        page = _report(result, None, force)
+        page = _report(result, output, force)
         print("\n".join(closing.lines(result.ladder, result.evidence, page, sys.argv[1:], lab.quick)))
     finished = any(record.status == "finished" for name in chosen for record in result.arms[name].records)
     raise typer.Exit(code or (0 if finished else 1))
@@ -146,7 +148,7 @@ def report(
     ladder: LadderName = "mnist",
     epochs: Epochs = None,
     force: Force = False,
-    output: Annotated[Path | None, typer.Option(help="Where to; left out: a folder of the ladder's name beside the runs.")] = None,
+    output: ReportFolder = None,
     to: Annotated[
         str | None, typer.Option(metavar="KIND", help="The runs for another tool instead: csv, tensorboard or mlflow.")
     ] = None,

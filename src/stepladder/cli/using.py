@@ -1,6 +1,7 @@
 """The commands that use what there is: data, predict, export, show, completion, runs, list."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,24 +35,27 @@ def data(
     ] = None,
     size: Size = None,
     channels: Channels = None,
-    output: Annotated[Path | None, typer.Option(help="Where to write the contact sheet, ten images a class, as PNG.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the contact sheet, ten images a class, as PNG.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print what a data set holds: the format, how many images of each class, and which test images are training images; and draw
     ten images of each class (contact-sheet.png, unless --output names another file; with --json only where it does)."""
     from stepladder.cli import images
 
+    if output is not None:
+        images.check_sheet(output)
     found = images.found(path, height_and_width(size), channels)
     told = images.describe(found)
-    if output is None and not as_json:
-        output = Path("contact-sheet.png")
-    if output is not None:
-        images.draw(found, output)
     if as_json:
         print(json.dumps(told, indent=1))
     else:
         images.show(path, told)
-        print(f"wrote {output}")
+        output = output or Path("contact-sheet.png")
+    if output is not None:
+        images.draw(found, output)
+        print(f"wrote {output}", file=sys.stderr if as_json else sys.stdout)
 
 
 @app.command(short_help="Answer images with a recorded run.", epilog="Example: stepladder predict mnist A4 digit.png")
@@ -84,7 +88,7 @@ def predict(
     elif table is None:
         images.show_answers(found)
     else:
-        print(f"wrote {len(found):,} answers to {table}")
+        print(f"wrote {len(found):,} answer{'s' * (len(found) != 1)} to {table}")
 
 
 @app.command(short_help="Take a recorded run out, as ONNX, C, a page.", epilog="Example: stepladder export mnist A4 --to c --int8")

@@ -1,6 +1,7 @@
 """The ladder that a climb leaves."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stepladder.climb.candidate import Candidate
 from stepladder.climb.concepts import bare, changed, networks
@@ -50,7 +51,7 @@ def _within(now: Climb, candidate: Candidate, end: Step) -> bool:
 def _step(now: Climb, steps: list[Step], parent: Step, move: Move, kept: bool = True) -> Step:
     """The step that a move makes after its parent, with a title of its own and what was seen of it."""
     candidate, ids = move.candidate, {step.id for step in steps}
-    name, target = _words(now, parent, candidate)
+    name, target = words(now, parent, candidate)
     title, number = name, 1
     while id_of(title) in ids:
         number += 1
@@ -59,7 +60,17 @@ def _step(now: Climb, steps: list[Step], parent: Step, move: Move, kept: bool = 
     return parent.then(title, target=target, note=_note(move, kept), kept=kept, **change)
 
 
-def _words(now: Climb, parent: Step, candidate: Candidate) -> tuple[str, str]:
+def titled(now: Climb, candidate: Candidate) -> str:
+    """What is said of a candidate in the climb: the title of what it makes of the start, or of the network that is kept before."""
+    before = now.plan.start
+    if candidate.concept == "network":
+        kept = networks([move.candidate for move in now.taken])
+        earlier = kept[: kept.index(candidate)] if candidate in kept else []
+        before = replace(before, network=earlier[-1].value) if earlier else before
+    return words(now, before, candidate)[0]
+
+
+def words(now: Climb, parent: Step, candidate: Candidate) -> tuple[str, str]:
     """Title and target of what a candidate makes of its parent. The step that it was a move of may have been another one: they are
     those of the one move that leads from the parent to it, else of all that lead there together."""
     change, step = (candidate.concept, candidate.value), bare(parent)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepladder.climb.ladder import pairs
+from stepladder.analysis import counted
+from stepladder.climb.ladder import pairs, titled
 from stepladder.climb.ladder import sentence as tested
 from stepladder.climb.plan import Plan
 from stepladder.climb.rule import DIVERGED, PRUNED, Climb, Move
@@ -38,7 +39,7 @@ def headline(now: Climb) -> str:
     verified = sum(move.test is not None and move.test.answer == "yes" for move in now.taken) - len(pruned)
     told = "" if now.plan.few else f", took {taken} while exploring"
     pruning = f" Pruned to {pruned[-1].candidate.value.parameters:,} parameters." if pruned else ""
-    return f"Tried {len(tried)} moves in {len(now.figures):,} runs{told}, {verified} verified.{pruning}"
+    return f"Tried {counted(len(tried), 'move')} in {_runs(len(now.figures))}{told}, {verified} verified.{pruning}"
 
 
 def what(plan: Plan) -> str:
@@ -56,8 +57,8 @@ def data(now: Climb, ladder: Ladder) -> dict[str, Any]:
         "judged": judged(now),
         "runs": len(now.figures),
         "looks": {str(fold): count for fold, count in looks(now).items()},
-        "kept": [_move(move, now.plan) for move in now.taken],
-        "set_back": [_move(move, now.plan) for move in now.dropped],
+        "kept": [_move(now, move) for move in now.taken],
+        "set_back": [_move(now, move) for move in now.dropped],
         "tried": [_tried(entry) for entry in now.decisions if "after" in entry],
     }
 
@@ -103,13 +104,13 @@ def looks(now: Climb) -> dict[int, int]:
     return dict(sorted(Counter(need.fold for need in now.figures).items()))
 
 
-def _move(move: Move, plan: Plan) -> dict[str, Any]:
+def _move(now: Climb, move: Move) -> dict[str, Any]:
     test = move.test or Test((), 0.0, "open")
     found = estimate(test.observations) if test.observations else None
     return {
         "move": move.candidate.name,
         "concept": move.candidate.concept,
-        "title": move.candidate.title,
+        "title": titled(now, move.candidate),
         "pairs": len(test.observations),
         "seed": test.seed,
         "log_ratio": test.log_ratio,
@@ -117,7 +118,7 @@ def _move(move: Move, plan: Plan) -> dict[str, Any]:
         "mean": found and found.mean,
         "low": found and found.low,
         "high": found and found.high,
-        "against": plan.budget.accuracy if move.candidate.name == PRUNED else None,
+        "against": now.plan.budget.accuracy if move.candidate.name == PRUNED else None,
     }
 
 
@@ -141,13 +142,13 @@ def _lines(now: Climb, ladder: Ladder, confirmed: Mapping[str, Evidence], day: s
         shown = "it was taken, and not tested alone" if move.test is None else tested(move.test)
         if move.candidate.name == PRUNED and move.test:
             shown = f"its mean of {_runs(len(move.test.observations))} reaches the target: {_mean(move.test.observations):.3%}"
-        yield f"{number}. **{move.candidate.title}** ({move.candidate.concept}): {shown}."
+        yield f"{number}. **{titled(now, move.candidate)}** ({move.candidate.concept}): {shown}."
     yield ""
     if now.dropped:
         yield "## Taken while exploring, and not shown to help"
         yield ""
         for move in now.dropped:
-            yield f"- {move.candidate.title} ({move.candidate.concept}): {tested(move.test or Test((), 0.0, 'no'))}."
+            yield f"- {titled(now, move.candidate)} ({move.candidate.concept}): {tested(move.test or Test((), 0.0, 'no'))}."
         yield ""
     yield "## All that was tried"
     yield ""
@@ -188,4 +189,4 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _runs(count: int) -> str:
-    return f"{count} run{'s' * (count != 1)}"
+    return counted(count, "run")

@@ -1,6 +1,10 @@
 """How a cluster is reached: by the address of its scheduler, or as processes that are started here."""
 
 import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from distributed import Client, LocalCluster
 from distributed.security import Security
@@ -10,20 +14,34 @@ from stepladder.spec import UserError
 CONNECT_SECONDS = 10
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started in here do not hear a terminal's Ctrl-C, which is for the one that started them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def opened(where: "str | Client") -> tuple[LocalCluster | None, Client]:
     """The cluster of processes that was started here, if one was, and a client; raises UserError where no scheduler is reached."""
     if isinstance(where, Client):
         return None, where
     if where.startswith("local:"):
         count = int(where.removeprefix("local:"))
-        local = LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            memory_limit=0,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )
+        with _deaf():
+            local = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                memory_limit=0,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
         return local, Client(local, set_as_default=False)
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it tells is told here
     if where.startswith("tls:") and not Security().get_connection_args("client")["ssl_context"]:

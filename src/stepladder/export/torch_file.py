@@ -60,9 +60,10 @@ def load(path: str | Path = Path(__file__).with_suffix(".safetensors")) -> {kind
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Levels (n, {input}), uint8, as the network takes them."""
-    mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in (MEAN, STD))
-    return (images.float() / 255 - mean) / std
+    """Levels (n, {input}), uint8, a tensor or what becomes one, as the network takes them."""
+    levels = torch.as_tensor(images).float()
+    mean, std = (torch.tensor(each, device=levels.device)[:, None, None] for each in (MEAN, STD))
+    return (levels / 255 - mean) / std
 
 
 @torch.inference_mode()
@@ -75,7 +76,7 @@ def predict(model: {kind}, images: Tensor) -> Tensor:
 def check(program: Program, options: Options) -> None:
     """Raise UserError for what it cannot be."""
     if options.int8:
-        raise UserError("an export to torch has float weights; --int8 (int8=True) is for onnx and c")
+        raise UserError("an export to torch has float weights; --int8 (int8=True) is for onnx, c and html")
 
 
 def write(program: Program, folder: Path, options: Options) -> list[Path]:

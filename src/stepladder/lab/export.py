@@ -17,6 +17,7 @@ from stepladder.export.options import Options, Reader
 from stepladder.export.targets import target
 from stepladder.inference.operation import Program
 from stepladder.job import Setup
+from stepladder.lab.elsewhere import elsewhere
 from stepladder.lab.run import Run, check_complete
 from stepladder.networks import Module
 from stepladder.spec import UserError
@@ -81,6 +82,8 @@ def export(
 
 def _taken(setup: Setup, step: Step, ladder: Ladder | None, seed: int | None) -> Taken:
     arm = evidence.load([step], setup)[step.id]
+    if ladder and not arm.records and not arm.damaged and (there := elsewhere(ladder, setup)):
+        raise UserError(f"step {step.id} has no run under these options, but its ladder has {there}")
     run = _run(step, arm, seed)
     name, budget = (ladder.name, ladder.budget) if ladder else (run.record.ladder, None)
     check_complete(run)

@@ -1,5 +1,6 @@
 """Finding ladders: the built-in ones by name, anyone's own by the path of a Python file that ends in `ladder = ...`."""
 
+import difflib
 import runpy
 import sys
 import traceback
@@ -34,7 +35,9 @@ def load(name: str) -> Ladder:
         raise SpecError(f"{name}: {error.strerror}") from None
     if path.suffix == ".py":
         raise SpecError(f"{name}: file not found")
-    raise SpecError(f"no ladder {name!r}: expected {', '.join(names())}, or a Python file that ends in `ladder = ...`")
+    beside = [f"{name}.py"] if Path(f"{name}.py").is_file() else difflib.get_close_matches(name, names(), 1)
+    meant = f"; did you mean {beside[0]}?" if beside else ""
+    raise SpecError(f"no ladder {name!r}: expected {', '.join(names())}, or a Python file that ends in `ladder = ...`{meant}")
 
 
 def _from_file(path: Path) -> Ladder:
@@ -49,6 +52,8 @@ def read(path: Path, name: str) -> Any:
     """What a Python file defines under a name, None where it does not; raises SpecError, naming file and line, where it fails."""
     if not path.is_file():
         raise SpecError(f"{path}: file not found")
+    if (beside := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(beside)  # what a file imports may lie beside it, but hides nothing that is installed
     try:
         found = runpy.run_path(str(path)).get(name)
     except KeyboardInterrupt:

@@ -44,10 +44,15 @@ def then(network: Network | Module, dropout: float = 0.0) -> list[Then]:
     if found is None:
         return [Then()] * len(rows(network))
     told = anatomy_then(found, dropout)
-    if isinstance(network, Module):  # in which a branch is no row
-        told = [after for layer, after in zip(found.layers, told, strict=True) if not forks(layer)]
-        return told if len(told) == len(network.rows) else [Then()] * len(network.rows)
-    return told
+    if isinstance(network, Network):
+        return told
+    # In the table of a module a branch is no row, and flattening one number a channel, which is no layer, is one.
+    of_layers = [(row, after) for layer, row, after in zip(found.layers, anatomy(found), told, strict=True) if not forks(layer)]
+    aligned = list[Then]()
+    for row in network.rows:
+        same = bool(of_layers) and (row.operation != "flatten" or of_layers[0][0].operation == "flatten")
+        aligned.append(of_layers.pop(0)[1] if same else Then())
+    return aligned if not of_layers else [Then()] * len(network.rows)
 
 
 class Trainer(NamedTuple):

@@ -25,20 +25,26 @@ def shown(value: object) -> str:
     return written if len(written) <= 500 else f"{written[:500]}..."
 
 
+def _called(owner: object) -> str:
+    """What a message calls the owner of a field: itself as Python writes it, or its type where that is long."""
+    written = shown(owner)
+    return written if len(written) <= 200 else type(owner).__name__
+
+
 def whole(owner: object, field: str, *, least: int, most: int = MOST) -> None:
     """Raise SpecError unless the field is an int (no bool) from `least` to `most`."""
     value = getattr(owner, field)
     if type(value) is not int or value < least:
-        raise SpecError(f"{shown(owner)}: {field} is {shown(value)}, expected a whole number of at least {least}")
+        raise SpecError(f"{_called(owner)}: {field} is {shown(value)}, expected a whole number of at least {least}")
     if value > most:
-        raise SpecError(f"{shown(owner)}: {field} is {shown(value)}, expected a whole number of at most {most:,}")
+        raise SpecError(f"{_called(owner)}: {field} is {shown(value)}, expected a whole number of at most {most:,}")
 
 
 def number(owner: object, field: str, low: float, high: float) -> None:
     """Raise SpecError unless the field is a number (no bool) with low <= value < high; make it a plain one."""
     value = getattr(owner, field)
     if (type(value) is not int and not isinstance(value, float)) or not low <= value < high:
-        raise SpecError(f"{shown(owner)}: {field} is {shown(value)}, expected a number from {low} to below {high}")
+        raise SpecError(f"{_called(owner)}: {field} is {shown(value)}, expected a number from {low} to below {high}")
     _plain(owner, field, value)
 
 
@@ -46,7 +52,7 @@ def positive(owner: object, field: str, high: float) -> None:
     """Raise SpecError unless the field is a number above 0 and below `high`; make it a plain one."""
     number(owner, field, 0.0, high)
     if getattr(owner, field) < TINY:
-        raise SpecError(f"{shown(owner)}: {field} is {getattr(owner, field)!r}, expected a number above 0 and below {high}")
+        raise SpecError(f"{_called(owner)}: {field} is {getattr(owner, field)!r}, expected a number above 0 and below {high}")
 
 
 TINY = 1e-37
@@ -56,7 +62,7 @@ TINY = 1e-37
 def share(owner: object, field: str, value: Any) -> float:
     """A value of the field, as a plain number; raises SpecError unless it is above 0 and up to 1."""
     if (type(value) is not int and not isinstance(value, float)) or not TINY <= value <= 1:
-        raise SpecError(f"{shown(owner)}: {field} is {shown(value)}, expected a share above 0 and up to 1")
+        raise SpecError(f"{_called(owner)}: {field} is {shown(value)}, expected a share above 0 and up to 1")
     return value if type(value) is int else float(value)
 
 
@@ -64,7 +70,7 @@ def one_of(owner: object, field: str, allowed: Iterable[object]) -> None:
     """Raise SpecError unless the field is one of the allowed values."""
     value = getattr(owner, field)
     if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in allowed):
-        raise SpecError(f"{shown(owner)}: {field} is {shown(value)}, expected one of {', '.join(map(repr, allowed))}")
+        raise SpecError(f"{_called(owner)}: {field} is {shown(value)}, expected one of {', '.join(map(repr, allowed))}")
 
 
 def sequence(owner: str, field: str, value: Any, of: str) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """Steps, which differ from their parent in exactly one concept."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -288,8 +289,10 @@ def _step(rows: list[Row], places: list[int]) -> Step:
 
 
 def id_of(title: str) -> str:
-    """The id that a title gives."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    """The id that a title gives: its letters, without accents, and digits."""
+    letters = unicodedata.normalize("NFKD", title.lower().replace("ß", "ss"))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def no_folder(name: str) -> str:
