@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepladder.analysis import counted
 from stepladder.climb.ladder import pairs, titled
 from stepladder.climb.ladder import sentence as tested
 from stepladder.climb.plan import Plan
@@ -39,7 +38,7 @@ def headline(now: Climb) -> str:
     verified = sum(move.test is not None and move.test.answer == "yes" for move in now.taken) - len(pruned)
     told = "" if now.plan.few else f", took {taken} while exploring"
     pruning = f" Pruned to {pruned[-1].candidate.value.parameters:,} parameters." if pruned else ""
-    return f"Tried {counted(len(tried), 'move')} in {_runs(len(now.figures))}{told}, {verified} verified.{pruning}"
+    return f"Tried {len(tried)} move{'s' * (len(tried) != 1)} in {_runs(len(now.figures))}{told}, {verified} verified.{pruning}"
 
 
 def what(plan: Plan) -> str:
@@ -189,4 +188,4 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _runs(count: int) -> str:
-    return counted(count, "run")
+    return f"{count:,} run{'s' * (count != 1)}"
