@@ -8,7 +8,7 @@ from climbing import plan
 from stepladder import Affine, Conv, Flatten, Ladder, Linear, MaxPool, Network, OneCycle, Recipe, Step
 from stepladder.climb import sequential
 from stepladder.climb.concepts import bare, changed, units
-from stepladder.climb.ladder import ladder
+from stepladder.climb.ladder import ladder, titled
 from stepladder.climb.moves import candidates
 from stepladder.climb.plan import Figure
 from stepladder.climb.rule import Climb, Move
@@ -63,6 +63,13 @@ def test_a_network_on_one_that_was_set_back_tells_both_changes_and_the_other_is_
         "Separable convolutions",
         "Anti-aliased pooling",
     ]
+
+
+def test_the_story_calls_a_network_by_what_it_adds_to_the_one_kept_before() -> None:
+    now = climbed("separable convolutions", "blur pooling", set_back=["blur pooling"])
+    assert [titled(now, each) for each in now.history] == ["Separable convolutions", "Anti-aliased pooling"]
+    now = climbed("separable convolutions", "blur pooling", set_back=["separable convolutions"])
+    assert titled(now, now.history[1]) == "Separable convolutions and Anti-aliased pooling"
 
 
 def test_what_was_set_back_stands_on_the_end() -> None:

@@ -64,9 +64,10 @@ def titled(now: Climb, candidate: Candidate) -> str:
     """What is said of a candidate in the climb: the title of what it makes of the start, or of the network that is kept before."""
     before = now.plan.start
     if candidate.concept == "network":
+        values = [each.value for each in networks(now.history)]
         kept = networks([move.candidate for move in now.taken])
-        earlier = kept[: kept.index(candidate)] if candidate in kept else []
-        before = replace(before, network=earlier[-1].value) if earlier else before
+        earlier = [each.value for each in kept if _last(values, each.value) < _last(values, candidate.value)]
+        before = replace(before, network=earlier[-1]) if earlier else before
     return words(now, before, candidate)[0]
 
 

@@ -224,7 +224,7 @@ def _affine(found: Affine) -> str:
     """An augmentation's largest changes, of those that it makes."""
     made = {
         "rotation": f"up to {found.rotate:g}°" if found.rotate else "",
-        "shift": f"up to {found.shift:g} pixels" if found.shift else "",
+        "shift": f"up to {found.shift:g} pixel{'s' * (found.shift != 1)}" if found.shift else "",
         "scale": f"by {1 - found.scale:g} to {1 + found.scale:g}" if found.scale else "",
         "shear": f"up to {found.shear:g}°" if found.shear else "",
     }
