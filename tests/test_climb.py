@@ -216,7 +216,7 @@ def test_a_climb_that_is_killed_again_and_again_ends_with_the_same_ladder(tmp_pa
         process.wait()
         there |= {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/*/run.json")}
         killed += 1
-    assert killed
+    assert killed == KILLS
     assert subprocess.run([*command, "-o", "killed.py"], cwd=tmp_path, check=False).returncode == 0
     one, two = ((tmp_path / name).read_text() for name in ("whole.py", "killed.py"))
     assert one.replace('"whole"', '"killed"') == two
