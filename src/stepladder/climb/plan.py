@@ -22,7 +22,7 @@ FEW_KEPT = 0.2
 PAIRS = 16
 """So many runs of an arm are kept ready for each test of the verification; on average they need fewer."""
 VERIFIED, TRIED = Limits(0.02, 0.1, 24), Limits(0.02, 0.4, 12)
-"""The tests of concepts set back, and of moves while they are tried. A climb makes many of them: 4 and 5 % of 300 simulated
+"""The tests of concepts set back, and of moves while they are tried. A climb makes many of them: 3 and 4 % of 300 simulated
 climbs, of 300 and of 120 runs, keep something where nothing helps."""
 
 

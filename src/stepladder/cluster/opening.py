@@ -31,6 +31,7 @@ def opened(where: "str | Client") -> tuple[LocalCluster | None, Client]:
     """The cluster of processes that was started here, if one was, and a client; raises UserError where no scheduler is reached."""
     if isinstance(where, Client):
         return None, where
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of tasks that a client gives up when it is interrupted
     if where.startswith("local:"):
         count = int(where.removeprefix("local:"))
         with _deaf():

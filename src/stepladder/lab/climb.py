@@ -177,7 +177,7 @@ def _narrowed(step: Step, budget: Budget) -> Step:
     if not allowed(step.network, recipe, budget):
         network = fitted(step.network, lambda made: made.parameters <= most and allowed(made, recipe, budget))
     if network is None:
-        cost = Step(step.title, scaled(step.network, 0.0), recipe).exceeds(budget)[0]
+        cost, *_ = Step(step.title, scaled(step.network, 0.0), recipe).exceeds(budget) or step.exceeds(budget)
         raise UserError(
             f"step {step.id} has {cost.value:,} {cost.unit} with the narrowest layers, the budget of the climb allows "
             f"{cost.limit:,}: start from less"
