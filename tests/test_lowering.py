@@ -261,31 +261,38 @@ class Layer(nn.Module):
 
 
 class Filter(Layer):
+    sobel: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("sobel", torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]).expand(4, 1, 3, 3).contiguous())
 
     def between(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.sobel, groups=4)  # type: ignore[arg-type]
+        return F.conv2d(x, self.sobel, groups=4)
 
 
 class Scaled(Layer):
+    scale: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("scale", torch.full((4,), 2.0))
 
     def between(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.norm.running_mean, self.norm.running_var, self.scale, self.norm.bias, self.training)  # type: ignore[arg-type]
+        return F.batch_norm(x, self.norm.running_mean, self.norm.running_var, self.scale, self.norm.bias, self.training)
 
 
 class Uncounted(Layer):
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("running_mean", torch.zeros(4))
         self.register_buffer("running_var", torch.ones(4))
 
     def between(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.norm.weight, self.norm.bias, self.training)  # type: ignore[arg-type]
+        return F.batch_norm(x, self.running_mean, self.running_var, self.norm.weight, self.norm.bias, self.training)
 
 
 class Turned(Layer):

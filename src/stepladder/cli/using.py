@@ -74,6 +74,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Answer images with a recorded run, made ready as its record says. (Say --data as when it was trained.)"""
+    from stepladder.analysis import counted
     from stepladder.cli import images
     from stepladder.lab import answers
 
@@ -88,7 +89,7 @@ def predict(
     elif table is None:
         images.show_answers(found)
     else:
-        print(f"wrote {len(found):,} answer{'s' * (len(found) != 1)} to {table}")
+        print(f"wrote {counted(len(found), 'answer')} to {table}")
 
 
 @app.command(short_help="Take a recorded run out, as ONNX, C, a page.", epilog="Example: stepladder export mnist A4 --to c --int8")

@@ -198,7 +198,7 @@ def _tested(now: Climb, candidate: Candidate, step: Step) -> Move | None:
 def _test(now: Climb, step: Step, other: Step, seed: int, limits: Limits, waiting: int = 0) -> Test:
     """Whether a step is better than another, pair by pair, as far as runs go that are not for the tests which wait; no credit is
     taken for pairing."""
-    folds = range(0 if limits is TRIED else 1, now.plan.folds)
+    folds = range(0 if now.plan.few else 1, now.plan.folds)
     found = Test((), 0.0, "open", seed)
     while found.answer == "open":
         number = len(found.observations)

@@ -14,6 +14,11 @@ from stepladder.spec import UserError
 CONNECT_SECONDS = 10
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether asyncio tells of anything but a task that a client gave up as it was interrupted."""
+    return "AllExit" not in record.getMessage()
+
+
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Processes that are started in here do not hear a terminal's Ctrl-C, which is for the one that started them."""
@@ -31,7 +36,7 @@ def opened(where: "str | Client") -> tuple[LocalCluster | None, Client]:
     """The cluster of processes that was started here, if one was, and a client; raises UserError where no scheduler is reached."""
     if isinstance(where, Client):
         return None, where
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of tasks that a client gives up when it is interrupted
+    logging.getLogger("asyncio").addFilter(_is_news)
     if where.startswith("local:"):
         count = int(where.removeprefix("local:"))
         with _deaf():
